@@ -1,0 +1,48 @@
+"""How the election reaches its one Lease: the protocol that each client library is fitted to."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+JSON = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchEvent:
+    """One line of a watch: `kind` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR; `object` as it was sent."""
+
+    kind: str
+    object: JSON
+
+
+class LeaseClient(Protocol):
+    """One Lease in one namespace, for one event loop.
+
+    Every method raises `LeaseAPIError` and nothing else (but `asyncio.CancelledError`): with `status` when the server
+    answered, without when no complete answer came (time-out, broken connection, garbage). No method retries anything
+    by itself: a second copy of a write would hide what became of the first (L4). No request is sent twice.
+    """
+
+    async def read(self) -> JSON:
+        """GET the Lease, without a resourceVersion: a quorum read (L16). 404 is a `LeaseAPIError` as well."""
+        ...
+
+    async def create(self, body: JSON) -> JSON:
+        """POST the Lease; the object as stored."""
+        ...
+
+    async def replace(self, body: JSON) -> JSON:
+        """PUT the Lease; the object as stored."""
+        ...
+
+    def watch(self, version: str | None) -> AsyncGenerator[WatchEvent, None]:
+        """Watch the one Lease from `version`, or from now with what exists first; ends when the server ends it."""
+        ...
+
+    async def login(self) -> None:
+        """Get fresh credentials after a 401, through the operator's login handlers where there are any (L17)."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections; idempotent."""
+        ...

@@ -1,0 +1,166 @@
+"""The driver: performs the machine's actions on the world and feeds back what came of them.
+
+One coroutine takes the events in, one at a time; requests run beside it and end in exactly one event each. All of it
+lives on one event loop. It raises nothing for what the world does; a mistake in the code itself ends it, and then the
+claim runs out by the clock (L7).
+"""
+
+import asyncio
+from random import Random
+from typing import Any
+
+from kopf_leader.clients.base import LeaseClient
+from kopf_leader.elector.clock import Clock
+from kopf_leader.elector.election import Follower
+from kopf_leader.elector.reports import Reporter
+from kopf_leader.elector.requests import Requests
+from kopf_leader.elector.watch import Watcher
+from kopf_leader.protocol.machine import claim_until, step
+from kopf_leader.protocol.settings import Settings
+from kopf_leader.protocol.state import (
+    Action,
+    Event,
+    Exit,
+    Finish,
+    Instant,
+    Read,
+    Send,
+    StartLeading,
+    State,
+    StopLeading,
+    Tick,
+    WakeAt,
+    Watch,
+)
+from kopf_leader.protocol.term import Claim, Term
+
+# Timers of an event loop stand still while the machine is suspended, the clock of L5 does not: a leader looks at it
+# at least this often (seconds).
+LEADERS_NAP = 0.5
+STANDBYS_NAP = 60.0  # for what is repeated once a minute: the warnings of those who wait
+
+
+class Driver:
+    """One candidate at work. Not thread-safe: see `ElectionThread`."""
+
+    def __init__(
+        self, *, settings: Settings, client: LeaseClient, follower: Follower, clock: Clock, random: Random | None = None
+    ) -> None:
+        self.settings = settings
+        self.state = State()
+        self._client = client
+        self._follower = follower
+        self._clock = clock
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._wake_at = 0.0
+        self._term: Term | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._reporter = Reporter(settings)
+        self._requests = Requests(
+            settings=settings,
+            client=client,
+            clock=clock,
+            post=self.post,
+            reporter=self._reporter,
+            random=random or Random(),  # noqa: S311 (jitter)
+        )
+        self._watcher: asyncio.Task[Any] | None = None
+
+    def post(self, event: Event) -> None:
+        """Tell the machine something; it is taken in by `run`, in order."""
+        self._events.put_nowait(event)
+
+    async def run(self) -> None:
+        """Stand as a candidate until resigned for good. Leaves no task and no connection behind, even cancelled."""
+        try:
+            self._take(Tick())
+            while not self.state.over:
+                self._take(await self._next_event())
+        finally:
+            await self._clean_up()
+
+    async def _next_event(self) -> Event:
+        nap = STANDBYS_NAP if self.state.reign is None else LEADERS_NAP
+        pause = min(self._wake_at - self._clock.time(), nap)
+        if not self._events.empty() or pause <= 0:
+            await asyncio.sleep(0)  # requests and watch must get their turn, however many events are waiting
+            return Tick() if self._events.empty() else self._events.get_nowait()
+        try:
+            async with asyncio.timeout(pause):
+                return await self._events.get()
+        except TimeoutError:
+            return Tick()
+
+    def _take(self, event: Event) -> None:
+        now = Instant(self._clock.time(), self._clock.utc())
+        before = self.state
+        self.state, actions = step(self.settings, before, now, event)
+        self._move_claim()
+        for action in actions:
+            self._perform(action, now)
+        self._reporter.changed(before, self.state, now, self._follower)
+
+    def _move_claim(self) -> None:
+        """The claim is all that other threads see of the deadline: a number, moved after every step (L7)."""
+        if self._term is not None:
+            self._term.claim.deadline = claim_until(self.settings, self.state)
+            if self.state.reign is None:  # drained: a term begins in a later step, as it needs a write of its own
+                self._term = None
+
+    def _perform(self, action: Action, now: Instant) -> None:
+        match action:
+            case WakeAt(at=at):
+                self._wake_at = at
+            case Send():
+                self._keep(asyncio.create_task(self._requests.send(action)))
+            case Read():
+                self._keep(asyncio.create_task(self._requests.read()))
+            case Watch():
+                self._watch()
+            case StartLeading(token=token):
+                self._start_leading(token)
+            case StopLeading():
+                self._follower.stop_leading(action)
+                self._reporter.stopped(action, now)
+            case Exit():
+                self._follower.exit_process(action)
+            case Finish():
+                pass
+
+    def _start_leading(self, token: int) -> None:
+        claim = Claim(claim_until(self.settings, self.state))
+        lease = f"{self.settings.namespace}/{self.settings.name}"
+        self._term = Term(
+            lease=lease, identity=self.settings.identity, token=token, claim=claim, clock=self._clock.time
+        )
+        self._follower.start_leading(self._term)
+        self._reporter.started(token)
+
+    def _watch(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._watcher = asyncio.create_task(Watcher(self._client, self._requests).run())
+        self._keep(self._watcher)
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _clean_up(self) -> None:
+        """Cancel what is left and wait for it, even when cancelled once more meanwhile (L15)."""
+        for task in self._tasks:
+            task.cancel()
+        closing = asyncio.ensure_future(self._close())
+        cancelled: asyncio.CancelledError | None = None
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        closing.result()
+
+    async def _close(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.close()

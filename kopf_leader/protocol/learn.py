@@ -1,0 +1,184 @@
+"""What an event teaches: the first half of a step. Nothing is decided here; see `machine` for the theory."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import inf
+
+from kopf_leader.protocol.record import Sight
+from kopf_leader.protocol.settings import Settings
+from kopf_leader.protocol.state import (
+    Absent,
+    Accepted,
+    Denied,
+    Drained,
+    Event,
+    Hold,
+    Instant,
+    Kind,
+    Rejected,
+    Resign,
+    Seen,
+    State,
+    Tick,
+    Unknown,
+    Wish,
+    Write,
+)
+
+# Enough for minutes of lost POSTs. One forgotten earlier is taken for a stranger's hold: waited out, never trusted.
+MOST_DOUBTS = 64
+
+
+def learn(settings: Settings, state: State, now: Instant, event: Event) -> State:
+    """Bring the state up to date with one event."""
+    match event:
+        case Seen(sight=sight, sent_at=sent_at):
+            return _see(settings, _answered(state, sent_at), now, sight)
+        case Absent():
+            return _miss(settings, _answered(state, event.sent_at), now, event)
+        case Accepted(write=write, sight=sight):
+            # Seen first, while it still counts as in flight: this is how it is known as mine.
+            return _landed(_see(settings, replace(state, denied_since=None), now, sight), write)
+        case Rejected(write=write):
+            return _rejected(_landed(state, write), now, write)
+        case Unknown(write=write):
+            doubtful = (*state.doubtful, write)[-MOST_DOUBTS:]
+            return replace(_landed(state, write), doubtful=doubtful, read_after=now.at)
+        case Denied(write=write):
+            since = now.at if state.denied_since is None else state.denied_since
+            return replace(_landed(state, write), denied_since=since)
+        case Resign(leave=leave):
+            wish = Wish.LEAVE if leave or state.wish is Wish.LEAVE else Wish.RESIGN
+            leave_by = now.at + settings.lease_duration if state.reign is None else state.leave_by
+            return replace(state, wish=wish, leave_by=leave_by)
+        case Drained(token=token):
+            return _drained(settings, state, now, token)
+        case Tick():
+            return state
+
+
+def _landed(state: State, write: Write) -> State:
+    return replace(state, flight=None) if state.flight == write else state
+
+
+def _answered(state: State, sent_at: float | None) -> State:
+    """A read came back; it settles what was asked for only if it was sent after the question arose."""
+    if sent_at is None:
+        return state
+    settled = state.read_after is not None and sent_at >= state.read_after
+    return replace(
+        state,
+        reading=False,
+        read_after=None if settled else state.read_after,
+        refused=None if settled else state.refused,
+    )
+
+
+def _see(settings: Settings, state: State, now: Instant, sight: Sight) -> State:
+    if sight.version <= state.version:
+        return state  # replays, caches, events that lag: neither news nor a reason to restart a timer (L16)
+    own = next(
+        (write for write, uid in _mine(state) if write.record == sight.record and uid in (None, sight.uid)), None
+    )
+    before = state.sight
+    changed = before is None or (before.uid, before.record) != (sight.uid, sight.record)
+    state = replace(
+        state,
+        sight=sight,
+        known=True,
+        version=sight.version,
+        seen_at=now.at,
+        changed_at=now.at if changed else state.changed_at,
+        seen_hold=state.seen_hold or not sight.record.empty,
+        longest=max(state.longest, sight.record.duration or 0),
+        read_after=None,
+        refused=None,
+        # A PUT on an older version can no longer land; a POST can, after the next deletion (L4).
+        doubtful=tuple(write for write in state.doubtful if write.base is None and write is not own),
+    )
+    return _foreign(state) if own is None else _own(settings, state, now, own)
+
+
+def _mine(state: State) -> Iterator[tuple[Write, str | None]]:
+    """My writes that a sight may show, each with the uid it must have; None: any (a POST does not know)."""
+    if state.hold is not None:
+        yield state.hold.write, state.hold.uid
+    for write in (state.flight, state.refused, *state.doubtful):
+        if write is not None:
+            yield write, None if write.base is None else write.base.uid
+
+
+def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
+    """My own write was seen: it confirms the hold, from its own `sent_at` (L4)."""
+    before, sight = state.hold, state.sight
+    assert sight is not None  # noqa: S101 (for the type checker: just seen)
+    state = replace(state, denied_since=None)
+    if own.kind is Kind.RELEASE:
+        return replace(state, hold=None)
+    if before is not None and before.write == own:
+        return state  # the same record under a newer version: somebody edited labels or annotations
+    if own.kind is Kind.CREATE:
+        wait = max(settings.lease_duration, state.longest)
+        start_at = -inf if now.at <= state.heir_until else now.at + wait  # L11
+        return replace(state, hold=Hold(write=own, uid=sight.uid, start_at=start_at), heir_until=-inf)
+    start_at, token = (before.start_at, before.token) if before is not None else (-inf, None)
+    if own.kind is Kind.ACQUIRE:
+        token = None
+    reign = state.reign
+    if reign is not None and token == reign.token and not reign.revoked:
+        reign = replace(reign, t0=own.sent_at)
+    return replace(state, reign=reign, hold=Hold(write=own, uid=sight.uid, start_at=start_at, token=token))
+
+
+def _foreign(state: State) -> State:
+    """A record that is none of my writes, whatever name it bears (L10): whatever I held is over."""
+    sight, reign = state.sight, state.reign
+    named = sight is not None and bool(sight.record.holder)
+    return replace(
+        state,
+        hold=None,
+        heir_until=-inf,
+        stand_back=-inf if named else state.stand_back,  # L20
+        reign=None if reign is None else replace(reign, revoked=True),  # L8
+    )
+
+
+def _miss(settings: Settings, state: State, now: Instant, event: Absent) -> State:
+    if event.version is not None and event.version <= state.version:
+        return state  # the deletion of an earlier Lease, told late (L16)
+    if event.sent_at is not None and event.sent_at < state.seen_at:
+        return state  # the Lease was seen after this read had been sent
+    hold = state.hold
+    # A former holder may skip the wait of L11 only if nobody who created the Lease meanwhile, unseen by me, can have
+    # started yet: such a rival waits a whole lease_duration after T0, and its last renewal is older than my POST. So
+    # it is out of time at T0 + lease_duration as long as my POST comes within lease_duration - renew_deadline of T0;
+    # the factor leaves room for clocks of different rates. (`test_laws.py`, `test_l11_an_heir_is_not_late`.)
+    heir_until = state.heir_until
+    if hold is not None and hold.start_at <= now.at:
+        heir_until = hold.write.sent_at + settings.slack * settings.renew_deadline / settings.lease_duration
+    return replace(
+        state,
+        sight=None,
+        known=True,
+        version=max(state.version, event.version or 0),
+        seen_at=now.at,
+        read_after=None if event.version is not None else state.read_after,
+        doubtful=tuple(write for write in state.doubtful if write.base is None),
+        hold=None,
+        heir_until=heir_until,
+    )
+
+
+def _rejected(state: State, now: Instant, write: Write) -> State:
+    """Read and compare: a rejection can hide that a first copy landed (L4)."""
+    at_expiry = write.kind is Kind.ACQUIRE and write.base is not None and state.sight == write.base
+    deaf = at_expiry and write.base is not None and bool(write.base.record.holder)
+    return replace(state, refused=write, read_after=now.at, watching=state.watching and not deaf)
+
+
+def _drained(settings: Settings, state: State, now: Instant, token: int) -> State:
+    reign = state.reign
+    if reign is None or state.closing is None or reign.token != token:
+        return state
+    leave_by = max(reign.t0 + settings.lease_duration, now.at + settings.attempt_timeout)
+    return replace(state, reign=None, closing=None, leave_by=leave_by)

@@ -1,0 +1,108 @@
+"""Which write comes next, when it may be sent, and what it says: the only place where a write is made."""
+
+from dataclasses import replace
+from math import inf
+
+from kopf_leader.protocol.record import (
+    MAX_TRANSITIONS,
+    RELEASED_DURATION,
+    LeaseRecord,
+    creation,
+    replacement,
+    stamp,
+    whole_seconds,
+)
+from kopf_leader.protocol.settings import Settings
+from kopf_leader.protocol.state import Instant, Kind, Send, State, Wish, Write
+
+
+def next_write(settings: Settings, state: State, now: Instant) -> tuple[Kind, float] | None:
+    """The next write, and the earliest moment for it in local seconds; None if there is none until something happens.
+
+    One write is in flight at a time (L1); after one without a clear success the Lease is looked at first (L4); and a
+    version gets one write per retry_period (L16).
+    """
+    if state.flight is not None or state.read_after is not None or not state.known:
+        return None
+    intent = _to_release(state, now) if _giving_back(state) else _to_hold(settings, state, now)
+    if intent is None:
+        return None
+    kind, at = intent
+    last = state.last_write
+    if last is not None and last.over == state.version:
+        at = max(at, last.sent_at + settings.retry_period)
+    return kind, at
+
+
+def free_at(settings: Settings, state: State) -> float:
+    """When a candidate may take the Lease that it sees, in local seconds (L6, L11, L14)."""
+    if state.hold is not None:
+        return state.hold.start_at
+    record = state.sight.record if state.sight is not None else LeaseRecord()
+    if record.released or (record.empty and not state.seen_hold):
+        return -inf
+    return state.changed_at + max(record.duration or 0, settings.lease_duration)
+
+
+def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tuple[Send, int]:
+    """The write of this kind on what was last seen, and the microseconds used for its renewTime (L1, L2)."""
+    stamped = max(now.utc, state.stamped + 1)
+    base = None if kind is Kind.CREATE else state.sight
+    record = _record(settings, state, kind, stamp(stamped))
+    if base is None:
+        body = creation(name=settings.name, namespace=settings.namespace, record=record, labels=settings.labels)
+    else:
+        body = replacement(base, record, settings.labels)
+    write = Write(kind=kind, record=record, base=base, over=state.version, sent_at=now.at)
+    return Send(write, body), stamped
+
+
+def _record(settings: Settings, state: State, kind: Kind, moment: str) -> LeaseRecord:
+    seen = state.sight.record if state.sight is not None else LeaseRecord()
+    taken = LeaseRecord(
+        holder=settings.identity,
+        duration=whole_seconds(settings.lease_duration),
+        acquire_time=moment,
+        renew_time=moment,
+        transitions=seen.transitions,
+    )
+    if kind is Kind.RENEW:
+        return replace(taken, acquire_time=seen.acquire_time)
+    if kind is Kind.RELEASE:
+        return replace(taken, holder="", duration=RELEASED_DURATION)
+    if kind is Kind.ACQUIRE and state.hold is None:
+        return replace(taken, transitions=min(seen.transitions + 1, MAX_TRANSITIONS))  # L3
+    return taken
+
+
+def _giving_back(state: State) -> bool:
+    return state.wish is not Wish.STAND and state.reign is None
+
+
+def _to_release(state: State, now: Instant) -> tuple[Kind, float] | None:
+    """What is mine is released (L13); a lost acquire as well, on its own version: one of the two lands (L15).
+
+    A hold that still waits (L11) is left to run out: a release would invite others to start at once, beside whoever
+    held the Lease that was deleted.
+    """
+    if state.sight is None or now.at >= state.leave_by:
+        return None
+    held = state.hold is not None and state.hold.start_at <= now.at
+    orphan = any(write.kind is Kind.ACQUIRE and write.over == state.version for write in state.doubtful)
+    return (Kind.RELEASE, -inf) if held or orphan else None
+
+
+def _to_hold(settings: Settings, state: State, now: Instant) -> tuple[Kind, float] | None:
+    hold = state.hold
+    waiting = hold is not None and hold.start_at > now.at
+    if hold is not None and (state.reign is not None or waiting):
+        if state.closing is not None and now.at >= state.closing.exit_at:
+            return None  # after the budget it renews no more (L12)
+        return Kind.RENEW, max(hold.write.sent_at + settings.retry_period, state.stand_back)
+    if state.wish is not Wish.STAND:
+        return None
+    if state.sight is None:
+        return Kind.CREATE, state.stand_back
+    if state.reign is not None:
+        return None  # something of the last term may still run
+    return Kind.ACQUIRE, max(free_at(settings, state), state.stand_back)

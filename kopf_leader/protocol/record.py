@@ -1,0 +1,147 @@
+"""What stands in a Lease, and how a write of ours looks (L1, L2, L3, L14).
+
+`LeaseRecord` is the spec as this protocol reads it, hashable and compared with full precision. `Sight` is one look at
+the whole object: the record, and what a later write needs to be refused when the object has moved (L1).
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+API_VERSION = "coordination.k8s.io/v1"
+MAX_TRANSITIONS = 2_147_483_647  # int32: one more is refused by the API server for good (L3)
+RELEASED_DURATION = 1  # client-go `leaderelection.go`, `release`: holder "", one second (L14)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseRecord:
+    """The five fields of a Lease's spec that an election is about (client-go `LeaderElectionRecord`)."""
+
+    holder: str = ""
+    """Who holds the Lease; empty when nobody is named."""
+    duration: int | None = None
+    """How long the holder may be silent, in seconds; None when it is not a positive integer."""
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    """Compared for equality only, never with a clock (L5)."""
+    transitions: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody ever filled it: the Lease as the chart or `kopf-leader manifest` creates it (L11)."""
+        return self == LeaseRecord()
+
+    @property
+    def released(self) -> bool:
+        """Whether its last holder gave it back in the one form that is free at once (L14)."""
+        return not self.holder and self.duration == RELEASED_DURATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """One look at the Lease: by a reply, a read or a watch event."""
+
+    version: int
+    """The resourceVersion: of one resource they compare as integers (KEP-5504)."""
+    uid: str
+    record: LeaseRecord
+    lease: Mapping[str, Any] = field(compare=False, hash=False, repr=False, default_factory=dict)
+    """The object as it was sent, for the next PUT (L1)."""
+
+
+def sight_of(lease: object) -> Sight:
+    """Read a Lease object. Raises ValueError, in one sentence, if it is not one (an answer that is nonsense)."""
+    metadata = lease.get("metadata") if isinstance(lease, Mapping) else None
+    if not isinstance(lease, Mapping) or not isinstance(metadata, Mapping):
+        raise ValueError("The API server answered with something that is no Lease.")  # noqa: TRY004 (nonsense, no type)
+    uid = metadata.get("uid")
+    if not isinstance(uid, str) or not uid:
+        raise ValueError("The API server answered with a Lease without a uid.")
+    spec = lease.get("spec")
+    return Sight(version=version_of(lease), uid=uid, lease=lease, record=decode(spec or {}))
+
+
+def version_of(thing: Mapping[str, Any]) -> int:
+    """The resourceVersion of an object or a bookmark, as an integer. Raises ValueError if it is none."""
+    metadata = thing.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, Mapping) else None
+    if not (isinstance(version, str) and version.isascii() and version.isdigit()):
+        raise ValueError(f"The API server answered with the resourceVersion {version!r}, which is no integer.")
+    return int(version)
+
+
+def decode(spec: object) -> LeaseRecord:
+    """Read a Lease's spec; what is not of its type counts as absent (L2: hostile and half-filled Leases occur)."""
+    if not isinstance(spec, Mapping):
+        return LeaseRecord()
+    holder, transitions = spec.get("holderIdentity"), _integer(spec.get("leaseTransitions"))
+    duration = _integer(spec.get("leaseDurationSeconds"))
+    return LeaseRecord(
+        holder=holder if isinstance(holder, str) else "",
+        duration=duration if duration is not None and duration > 0 else None,
+        acquire_time=_time(spec.get("acquireTime")),
+        renew_time=_time(spec.get("renewTime")),
+        transitions=min(max(transitions or 0, 0), MAX_TRANSITIONS),
+    )
+
+
+def encode(record: LeaseRecord) -> dict[str, Any]:
+    """The five fields of the spec as they are written: all of them, always (L2)."""
+    return {
+        "holderIdentity": record.holder,
+        "leaseDurationSeconds": record.duration,
+        "acquireTime": record.acquire_time,
+        "renewTime": record.renew_time,
+        "leaseTransitions": record.transitions,
+    }
+
+
+def replacement(base: Sight, record: LeaseRecord, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The body of a PUT: the object as last seen, with its uid and version, and only our fields changed (L1)."""
+    body: dict[str, Any] = copy.deepcopy(dict(base.lease))
+    metadata = body["metadata"] = dict(body.get("metadata") or {})
+    metadata["uid"], metadata["resourceVersion"] = base.uid, str(base.version)
+    if labels:
+        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    spec = body.get("spec")
+    body["spec"] = {**(spec if isinstance(spec, Mapping) else {}), **encode(record)}
+    return body
+
+
+def creation(*, name: str, namespace: str, record: LeaseRecord, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The body of the POST for a Lease that is absent (L1)."""
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+    if labels:
+        metadata["labels"] = dict(labels)
+    return {"apiVersion": API_VERSION, "kind": "Lease", "metadata": metadata, "spec": encode(record)}
+
+
+def stamp(micros: int) -> str:
+    """Format microseconds since 1970 as the API server wants a MicroTime: exactly six fractional digits (L2)."""
+    moment = _EPOCH + micros * _MICROSECOND
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def whole_seconds(duration: float) -> int:
+    """A duration for `leaseDurationSeconds`: rounded up, so that it is never 0 (L2; client-go truncates)."""
+    return math.ceil(duration)
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _time(value: object) -> str | None:
+    """One spelling for one instant, so that records compare by meaning; what cannot be parsed stays as it is."""
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+        return stamp((parsed - _EPOCH) // _MICROSECOND) if parsed.tzinfo else value
+    except (ValueError, OverflowError):
+        return value

@@ -1,0 +1,52 @@
+"""A term of leadership as the code that runs in it sees it: a claim that expires by the clock (L7, L9)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+
+from kopf_leader.errors import NotLeader
+
+
+@dataclass
+class Claim:
+    """Until when a term may act: one number, written by the election's thread, read by every other.
+
+    An attribute of a Python object is read and written atomically, so this needs no lock. When the thread that moves
+    the deadline dies, the claim runs out by itself (L7).
+    """
+
+    deadline: float = -inf
+    """T0 + renew_deadline, in seconds on the election's clock; -inf once the term is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One uninterrupted hold of the Lease (L9); once over it never comes back.
+
+    `token` is the fencing token: the resourceVersion of the acquiring write. It only grows from term to term, unlike
+    `leaseTransitions`, which starts anew when a Lease is deleted. Pass it on to systems that can refuse older ones.
+    """
+
+    lease: str
+    """`namespace/name` of the Lease."""
+    identity: str
+    token: int
+    claim: Claim = field(repr=False, compare=False)
+    clock: Callable[[], float] = field(repr=False, compare=False)
+
+    @property
+    def valid(self) -> bool:
+        """Whether this term may still act, by the clock, now (L7)."""
+        return self.clock() < self.claim.deadline
+
+    def remaining(self) -> float:
+        """The seconds that are left if no further renewal succeeds; 0.0 when the term is over."""
+        return max(0.0, self.claim.deadline - self.clock())
+
+    def check(self) -> None:
+        """Raise `NotLeader` when the term is over. Call it before a step that must not happen twice."""
+        if not self.valid:
+            raise NotLeader(
+                f"The term {self.token} of {self.identity!r} on the Lease {self.lease} is over: stop this work, "
+                "the next leader takes it up."
+            )

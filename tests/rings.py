@@ -1,0 +1,131 @@
+"""Run the rings of tests one after the other, the cheap ones first; stop at the first that fails; say which ran.
+
+python -m tests.rings            all rings
+python -m tests.rings protocol   these rings only
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+REAL = "KOPF_LEADER_REQUIRE_REAL"
+
+
+@dataclass(frozen=True)
+class Ring:
+    """One folder of tests with one question."""
+
+    name: str
+    asks: str
+    workers: int = 2
+    real: bool = False
+    """Whether it needs the real control plane for some or all of its tests."""
+
+
+RINGS = (
+    Ring("protocol", "the laws, in virtual time: does the machine decide right?"),
+    Ring("elector", "the driver, in virtual time: does it do what was decided, whatever the world does?"),
+    Ring("testing", "the test kit: are proxy and history checker to be trusted?"),
+    Ring("clients", "the client: credentials, TLS, every bad answer"),
+    Ring("contract", "one suite on the embedded and the real API server: do they behave alike?", real=True),
+    Ring("gate", "kopf's side: opening, closing, draining, fencing"),
+    Ring("cli", "the command line, the environment, the examples"),
+    Ring("seam", "the gate on each supported kopf release"),
+    Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
+    Ring("e2e", "real processes on a real API server, with faults", real=True),
+    Ring("demo", "the demo: does it count right, and leave nothing behind?", workers=0),
+)
+
+
+@dataclass
+class Result:
+    """What one ring came to."""
+
+    ring: Ring
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    reasons: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        if not self.seconds:
+            return "did not run: a ring before it failed"
+        line = f"{self.passed} passed, {self.failed} failed in {self.seconds:.0f} s"
+        if self.skipped:
+            line += f"; {self.skipped} did not run: {'; '.join(self.reasons)}"
+        return line
+
+
+def run(ring: Ring) -> Result:
+    """Run one ring in a pytest of its own."""
+    result = Result(ring)
+    print(f"\n=== {ring.name}: {ring.asks}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", str(TESTS / ring.name)]
+        if ring.workers:
+            command += ["-n", str(ring.workers), "--dist", "loadgroup"]
+        start = time.monotonic()
+        status = subprocess.run(command, check=False).returncode
+        result.seconds = max(time.monotonic() - start, 0.1)
+        if report.exists():
+            count(report, result)
+    if status not in (0, 5) and not result.failed:
+        result.failed = 1  # collection or the run itself broke down
+    if status == 5:
+        result.failed, result.reasons = 1, ("it has no tests",)
+    return result
+
+
+def count(report: Path, result: Result) -> None:
+    """Read pytest's own report."""
+    reasons = []
+    for case in ET.parse(report).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            result.failed += 1
+        elif (skip := case.find("skipped")) is not None:
+            result.skipped += 1
+            reasons.append(skip.get("message") or "no reason given")
+        else:
+            result.passed += 1
+    result.reasons = tuple(dict.fromkeys(reasons))
+
+
+def prepare_control_plane(rings: Sequence[Ring]) -> None:
+    """Find or build the real control plane before the tests, as a build takes minutes; say what came of it."""
+    if any(ring.real for ring in rings):
+        subprocess.run([sys.executable, "-m", "tests.controlplane.binaries"], check=bool(os.environ.get(REAL)))
+
+
+def main(names: Sequence[str]) -> int:
+    if unknown := set(names) - {ring.name for ring in RINGS}:
+        print(f"There is no ring {', '.join(sorted(unknown))}: choose from {', '.join(ring.name for ring in RINGS)}.")
+        return 2
+    rings = [ring for ring in RINGS if not names or ring.name in names]
+    results = [Result(ring) for ring in rings]
+    built = False
+    for number, ring in enumerate(rings):
+        if ring.real and not built:
+            prepare_control_plane(rings)
+            built = True
+        results[number] = run(ring)
+        if results[number].failed:
+            break
+    print("\nRings of tests")
+    for result in results:
+        print(f"  {result.ring.name:<13}{result.sentence()}")
+    totals = [sum(getattr(result, what) for result in results) for what in ("passed", "failed", "skipped")]
+    print("{} passed, {} failed, {} skipped".format(*totals))
+    return 1 if totals[1] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
