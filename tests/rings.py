@@ -36,6 +36,7 @@ RINGS = (
     Ring("clients", "the client: credentials, TLS, every bad answer"),
     Ring("contract", "one suite on the embedded and the real API server: do they behave alike?", real=True),
     Ring("gate", "kopf's side: opening, closing, draining, fencing"),
+    Ring("docs", "the documentation: does it say what the code says?", workers=0),
     Ring("cli", "the command line, the environment, the examples"),
     Ring("seam", "the gate on each supported kopf release"),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),

@@ -55,7 +55,7 @@ class Driver:
         self._wake_at = 0.0
         self._term: Term | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._reporter = Reporter(settings)
+        self._reporter = Reporter(settings, clock)
         self._requests = Requests(
             settings=settings,
             client=client,

@@ -5,6 +5,7 @@ Troubles that last are said once a minute at most, each with what to do about it
 
 import logging
 
+from kopf_leader.elector.clock import Clock
 from kopf_leader.elector.election import Follower
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.plan import free_at
@@ -20,8 +21,9 @@ _ORDERLY = (Reason.RESIGNED, Reason.LEAVING)
 class Reporter:
     """Turns steps into log lines, and tells the follower who leads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._lease = f"{settings.namespace}/{settings.name}"
         self._said: dict[str, float] = {}
         self._failing = False
@@ -54,16 +56,21 @@ class Reporter:
                 self._lease,
                 wait,
             )
-        if after.denied_since is None:
-            self._said.pop("denied", None)
         if after.wish is Wish.STAND and after.hold is None and after.sight is not None:
             self._explain_wait(after, now)
 
-    def failed(self, error: Exception, at: float) -> None:
-        """A request failed: refusals are for people with a remedy, the rest is said once until it is over."""
-        if isinstance(error, LeaseAPIError) and error.denied:
-            self._seldom("denied", at, logging.ERROR, "%s", error)
-        elif isinstance(error, LeaseAPIError) and error.refused:
+    def denied(self, error: Exception) -> bool:
+        """Say which right is missing, if that is what it is: the person who can add it must learn of it."""
+        denied = isinstance(error, LeaseAPIError) and error.denied
+        if denied:
+            self._seldom("denied", logging.ERROR, "%s", error)
+        return denied
+
+    def failed(self, error: Exception) -> None:
+        """A request failed: refusals have a remedy, the rest is said once until it is over."""
+        if self.denied(error):
+            return
+        if isinstance(error, LeaseAPIError) and error.refused:
             logger.debug("Refused on the Lease %s: %s", self._lease, error)  # 404 and 409 are part of the game
         elif not self._failing:
             self._failing = True
@@ -77,7 +84,8 @@ class Reporter:
             logger.info("Requests for the Lease %s succeed again.", self._lease)
 
     def watch_broken(self, error: Exception) -> None:
-        logger.debug("The watch on the Lease %s broke, polling until it is back: %s", self._lease, _describe(error))
+        if not self.denied(error):
+            logger.debug("The watch on the Lease %s broke, polling until it is back: %s", self._lease, _describe(error))
 
     def logging_in(self, error: LeaseAPIError) -> None:
         logger.info("Logging in again, the API server refused the credentials for the Lease %s: %s", self._lease, error)
@@ -88,7 +96,7 @@ class Reporter:
             return
         self._holder = holder
         follower.new_leader(holder)
-        if state.hold is None:
+        if state.hold is None and state.wish is Wish.STAND:
             logger.info(
                 "Standing by for the Lease %s: %s.", self._lease, f"{holder} holds it" if holder else "it is free"
             )
@@ -101,16 +109,15 @@ class Reporter:
         silent = now.at - state.changed_at
         if record.holder == self._settings.identity:
             line = "The Lease %s bears this process's identity %r in a write that it did not make: waiting it out."
-            self._seldom("clash", now.at, logging.WARNING, line, self._lease, record.holder)
+            self._seldom("clash", logging.WARNING, line, self._lease, record.holder)
         elif not record.holder:
             line = (
                 "The Lease %s names no holder and is not released (edited by hand?): waiting for it like for a holder."
             )
-            self._seldom("nameless", now.at, logging.WARNING, line, self._lease)
+            self._seldom("nameless", logging.WARNING, line, self._lease)
         elif silent > self._settings.lease_duration:
             self._seldom(
                 "ghost",
-                now.at,
                 logging.WARNING,
                 "The Lease %s: its holder %s has been silent for %.0f s and its recorded duration is %s s: waiting. If "
                 "nothing runs under that name any more, release it: kubectl patch lease -n %s %s --type=merge "
@@ -123,11 +130,16 @@ class Reporter:
                 self._settings.name,
             )
 
-    def _seldom(self, topic: str, at: float, level: int, line: str, *args: object) -> None:
+    def _seldom(self, topic: str, level: int, line: str, *args: object) -> None:
+        at = self._clock.time()
         if at - self._said.get(topic, at - ONCE_A_MINUTE) >= ONCE_A_MINUTE:
             self._said[topic] = at
             logger.log(level, line, *args)
 
 
 def _describe(error: Exception) -> str:
-    return str(error) if isinstance(error, LeaseAPIError) and str(error) else f"{type(error).__name__}: {error}."
+    if isinstance(error, LeaseAPIError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time."
+    return f"{type(error).__name__}: {error}."

@@ -49,11 +49,11 @@ class Requests:
             self.post(Accepted(write, sight_of(lease)))
             self.reporter.recovered()
         except LeaseAPIError as error:
-            self.reporter.failed(error, self._clock.time())
+            self.reporter.failed(error)
             await self._pause_asked_for(error)
             self.post(Denied(write) if error.denied else Rejected(write) if error.refused else Unknown(write))
         except Exception as error:  # noqa: BLE001 (a time-out, nonsense in the answer, a mistake in a client: nobody knows)
-            self.reporter.failed(error, self._clock.time())
+            self.reporter.failed(error)
             self.post(Unknown(write))
 
     async def read(self) -> JSON | None:
@@ -76,7 +76,7 @@ class Requests:
                 error = other
             else:
                 return lease
-            self.reporter.failed(error, self._clock.time())
+            self.reporter.failed(error)
             await self.retry_pause(error)
 
     async def retry_pause(self, error: Exception | None = None) -> None:

@@ -42,8 +42,7 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
         case Rejected(write=write):
             return _rejected(_landed(state, write), now, write)
         case Unknown(write=write):
-            doubtful = (*state.doubtful, write)[-MOST_DOUBTS:]
-            return replace(_landed(state, write), doubtful=doubtful, read_after=now.at)
+            return _doubted(_landed(state, write), now, write)
         case Denied(write=write):
             since = now.at if state.denied_since is None else state.denied_since
             return replace(_landed(state, write), denied_since=since)
@@ -169,11 +168,26 @@ def _miss(settings: Settings, state: State, now: Instant, event: Absent) -> Stat
     )
 
 
+def _doubted(state: State, now: Instant, write: Write) -> State:
+    """Read and compare, and keep it in mind: it may land until the version has moved past it (L4)."""
+    if write.base is not None and _compared(state, write):
+        return state
+    doubtful = (*state.doubtful, write)[-MOST_DOUBTS:]
+    return replace(state, doubtful=doubtful, read_after=now.at)
+
+
 def _rejected(state: State, now: Instant, write: Write) -> State:
     """Read and compare: a rejection can hide that a first copy landed (L4)."""
-    at_expiry = write.kind is Kind.ACQUIRE and write.base is not None and state.sight == write.base
-    deaf = at_expiry and write.base is not None and bool(write.base.record.holder)
+    if _compared(state, write):
+        return state
+    # At expiry it proves that the watch has missed something (L16).
+    deaf = write.kind is Kind.ACQUIRE and write.base is not None and bool(write.base.record.holder)
     return replace(state, refused=write, read_after=now.at, watching=state.watching and not deaf)
+
+
+def _compared(state: State, write: Write) -> bool:
+    """Whether something newer than what it was written on has been seen since, and so compared with it."""
+    return state.sight is not None and state.version > write.over
 
 
 def _drained(settings: Settings, state: State, now: Instant, token: int) -> State:

@@ -1,0 +1,26 @@
+"""Importing this module lets the environment enable the election, for a stock `kopf run`.
+
+    KOPF_RUN_MODULES=kopf_leader.auto KOPF_RUN_LEADER_ELECTION_ID=my-operator kopf run handlers.py
+
+It is on unless `KOPF_RUN_ENABLE_LEADER_ELECTION=false` or the operator's code says `enable(enabled=False)`. A `-m` on
+the command line replaces the variable: then name `-m kopf_leader.auto` there as well.
+"""
+
+import click
+
+from kopf_leader.errors import SettingsError, UnsupportedKopf
+from kopf_leader.gate.enable import imply
+
+
+class Refused(click.ClickException):
+    """The operator is not started: one sentence, exit status 2, as for `kopf-leader run`."""
+
+    exit_code = 2
+
+
+try:
+    imply()
+except (SettingsError, UnsupportedKopf) as error:
+    if click.get_current_context(silent=True) is None:
+        raise
+    raise Refused(str(error)) from None  # nobody's code is at fault, so a traceback would help nobody

@@ -1,0 +1,68 @@
+"""From options to a candidate: where its Lease is, who it is, and by which client it gets there."""
+
+import functools
+import logging
+import os
+import secrets
+import socket
+
+from kopf_leader.clients.kopf import KopfLeaseClient, Login, Patience
+from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE, find_namespace
+from kopf_leader.elector.always import AlwaysLeader
+from kopf_leader.elector.election import Election, Follower
+from kopf_leader.elector.thread import ElectionThread
+from kopf_leader.gate.options import OPTIONS, Options
+from kopf_leader.protocol.settings import MAX_NAME
+
+logger = logging.getLogger("kopf_leader")
+
+
+def stand(options: Options, follower: Follower, login: Login) -> Election:
+    """The election of an operator that starts now, not yet started itself; says in one log line where and how.
+
+    `login` is called in the election's own event loop. Raises `SettingsError` when the namespace is not to be found.
+    """
+    identity = options.identity or make_identity()
+    if not options.enabled:
+        logger.info("No leader election (%s is off): this process handles alone.", OPTIONS["enabled"].flag)
+        return AlwaysLeader(identity=identity, follower=follower)
+    namespace, namespace_source = locate(options)
+    settings = options.settings(namespace=namespace, identity=identity)
+    client = options.client or functools.partial(
+        KopfLeaseClient,
+        namespace=namespace,
+        name=settings.name,
+        login=login,
+        patience=Patience(request=settings.attempt_timeout),
+    )
+    logger.info(
+        "Standing for the Lease %s/%s as %s: lease duration %g s, renew deadline %g s, retry period %g s; the "
+        "namespace is from %s.",
+        namespace,
+        settings.name,
+        identity,
+        settings.lease_duration,
+        settings.renew_deadline,
+        settings.retry_period,
+        namespace_source,
+    )
+    return ElectionThread(settings=settings, client=client, follower=follower)
+
+
+def locate(options: Options) -> tuple[str, str]:
+    """The Lease's namespace, and where it is from, in words. Raises `SettingsError` when none is to be found."""
+    if options.namespace is not None:
+        return options.namespace, options.source("namespace")
+    found = find_namespace()
+    return found, "the service account" if SERVICE_ACCOUNT_NAMESPACE.is_file() else "the kubeconfig's current context"
+
+
+def make_identity(name: str | None = None) -> str:
+    """An identity that no other process has (L10): `<pod or host name>_<random>`, valid for `Settings`.
+
+    The pod's name is taken from the variable POD_NAME, where the pod's manifest hands it over.
+    """
+    suffix = f"_{secrets.token_hex(5)}"
+    name = name or os.environ.get("POD_NAME") or socket.gethostname()
+    visible = "".join(letter if "!" <= letter <= "~" else "-" for letter in name) or "unknown"
+    return visible[: MAX_NAME - len(suffix)] + suffix

@@ -1,0 +1,73 @@
+"""Waiting for the end: of what runs behind the closed gate, and of the election (L12)."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kopf_leader.elector.election import Election
+from kopf_leader.gate.tenure import Tenure
+
+LOOK = 1.0  # seconds between two looks at the clock: a timer of the loop stands still while the machine is suspended
+
+
+async def drain(tenure: Tenure, *, woken: asyncio.Event, now: Callable[[], float], look: Callable[[], None]) -> None:
+    """Wait until nothing runs under this tenure; cancel what does at `cancel_at` (L12), once.
+
+    Once only, for a handler may have to clean up. `look` is called before each look at the state of affairs. Returns
+    also if nothing is ever to be cancelled: then somebody else decides when to end.
+    """
+    cancelled = False
+    while not tenure.finish():
+        woken.clear()
+        look()
+        stop = tenure.stop
+        if stop is not None and stop.cancel_at == float("inf"):
+            return
+        due = float("inf") if stop is None or cancelled else stop.cancel_at - now()
+        if due <= 0:
+            tenure.cancel()
+            cancelled = True
+        elif not tenure.finish():
+            await wait(woken, min(due, LOOK))
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, or for that long."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+async def join(election: Election, seconds: float) -> bool:
+    """Wait that long until the election has ended, without blocking the loop. Whether it has."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def tell(result: bool) -> None:
+        if not ended.done():
+            ended.set_result(result)
+
+    def run() -> None:
+        result = election.join(seconds)
+        loop.call_soon_threadsafe(tell, result)
+
+    threading.Thread(target=run, name="waiting for the release", daemon=True).start()
+    await all_done([ended])
+    return bool(ended.result())
+
+
+async def all_done(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait for all of them, however often the waiting is cancelled; the cancellation is raised in the end."""
+    pending = {future for future in futures if not future.done()}
+    cancelled: asyncio.CancelledError | None = None
+    while pending:
+        try:
+            _, pending = await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            pending = {future for future in pending if not future.done()}
+    if cancelled is not None:
+        raise cancelled

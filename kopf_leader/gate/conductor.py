@@ -1,0 +1,317 @@
+"""One operator under one election: the way from closed to open and back, as often as the election decides.
+
+It stands in the place of kopf's orchestrator and runs it inside. Closed at first, it is told by the election's thread
+(it is the `Follower`) and acts on kopf's loop:
+
+    closed --start_leading--> open --stop_leading, or the claim runs out--> closing --nothing runs--> closed
+
+`stop_leading` takes effect where it is called, in the election's thread: with the tenure shut nothing starts any more,
+even if kopf's loop is blocked and learns of it much later. The rest is done on the loop, in the order of L12.
+"""
+
+import asyncio
+import functools
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from kopf_leader.elector.election import Election, Follower
+from kopf_leader.errors import SettingsError
+from kopf_leader.gate import closing, seam, stuck
+from kopf_leader.gate.counters import Counters
+from kopf_leader.gate.events import Intake
+from kopf_leader.gate.fence import Fence, TermOver
+from kopf_leader.gate.noise import quiet
+from kopf_leader.gate.signals import Signals
+from kopf_leader.gate.tenure import Tenure, tracking
+from kopf_leader.protocol.state import Exit, Reason, StopLeading
+from kopf_leader.protocol.term import Term
+
+logger = logging.getLogger("kopf_leader.gate")
+
+Login = Callable[[], Awaitable[Any]]
+MakeElection = Callable[[Follower, Login], Election]
+OWN_WILL = (Reason.RESIGNED, Reason.LEAVING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the gate goes by; times in seconds."""
+
+    drain_timeout: float
+    """How long running handlers may go on at exit."""
+    slack: float
+    """What lies between the end of a claim and the earliest moment of anyone else."""
+    stuck_timeout: float
+    """How long a leader's event loop may be blocked."""
+    on_lost: Literal["standby", "exit"]
+
+
+class Conductor:
+    """The gate of one operator. Implements `Follower` and `stuck.Watched`."""
+
+    def __init__(self, *, parts: seam.Parts, rules: Rules, make_election: MakeElection, counters: Counters) -> None:
+        self.parts = parts
+        self.rules = rules
+        self.counters = counters
+        self.signals = Signals()
+        self.intake = Intake(parts=parts, counters=counters)
+        self.tenure: Tenure | None = None
+        """The latest one, from `start_leading` until the next. Any thread."""
+        self.leaving = False
+        self.lost: Reason | None = None
+        """Why the operator has to stop (on_lost="exit")."""
+        self._make_election = make_election
+        self._election: Election | None = None
+        self._conducted: Tenure | None = None
+        self._deadline = -math.inf  # of the claim, when it was last seen valid
+        self._resources = ExitStack()
+
+    @property
+    def leading(self) -> bool:
+        """Whether anything may run. Any thread."""
+        return self.tenure is not None and not self.tenure.over
+
+    # In the election's thread.
+
+    def start_leading(self, term: Term) -> None:
+        """Let the loop open the gate."""
+        drained = functools.partial(self._tell_drained, term.token)
+        tenure = Tenure(term, counters=self.counters, changed=self._wake_up, ended=drained)
+        self._deadline = term.claim.deadline
+        tenure.shut = self.leaving
+        self.tenure = tenure
+        self._wake_up()
+
+    def stop_leading(self, stop: StopLeading) -> None:
+        """Shut the gate here and now; the loop does the rest."""
+        tenure = self.tenure
+        if tenure is None or tenure.term.token != stop.token:
+            self._tell_drained(stop.token)
+            return
+        tenure.stop = stop
+        tenure.shut = True
+        tenure.finish()  # an idle leader need not wait for its loop
+        self._wake_up()
+
+    def exit_process(self, exit_: Exit) -> None:
+        """End the process, unless nothing runs after all."""
+        tenure = self.tenure
+        if tenure is None or tenure.term.token != exit_.token:
+            self._tell_drained(exit_.token)
+        elif not tenure.finish():
+            _leave_process(tenure, exit_.reason)
+
+    def new_leader(self, holder: str) -> None:
+        """Remember who leads."""
+        self.counters.holder = holder
+
+    # In the guardian's thread.
+
+    def look(self) -> None:
+        """See to what nobody else would: a dead election, a blocked loop at the time of a signal."""
+        if self.signals.count and not self.leaving and self._election is not None:
+            if self.tenure is not None:
+                self.tenure.shut = True
+            self._election.resign(leave=True)
+        tenure = self.tenure
+        if tenure is not None and not tenure.over and self._election is not None:
+            self._look_at_claim(tenure)
+            stop = tenure.stop
+            if stop is not None and self._now() >= stop.exit_at and not tenure.finish():
+                _leave_process(tenure, stop.reason)
+
+    # In any thread.
+
+    def _tell_drained(self, token: int) -> None:
+        if self._election is not None:
+            self._election.drained(token)
+
+    def _wake_up(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._woken.set)
+        except RuntimeError:  # closed: kopf is gone
+            logger.debug("The election spoke after the end of the operator.")
+
+    def _now(self) -> float:
+        return self._running_election.clock.time()
+
+    def _look_at_claim(self, tenure: Tenure) -> None:
+        """Close by the clock what the election does not close: it is dead, or stuck (L7)."""
+        deadline = tenure.term.claim.deadline
+        if tenure.term.valid and math.isfinite(deadline):
+            self._deadline = deadline
+        alive = self._running_election.alive
+        if tenure.stop is None and (not tenure.term.valid or (tenure.shut and not alive)):
+            budget = self._now() + self.rules.drain_timeout
+            tenure.stop = StopLeading(
+                tenure.term.token,
+                Reason.LEAVING if tenure.term.valid else Reason.RENEW_DEADLINE,
+                min(self._deadline + self.rules.slack / 2, budget),
+                min(self._deadline + self.rules.slack * 4 / 5, budget + self.rules.slack / 5),
+            )
+            tenure.shut = True
+
+    @property
+    def _running_election(self) -> Election:
+        assert self._election is not None  # noqa: S101 (made before anything can ask)
+        return self._election
+
+    # On kopf's loop.
+
+    async def run(
+        self, orchestrate: Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Run kopf's orchestrator behind the gate and the election beside it, until the operator stops."""
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._prepare_settings()
+        self._toggle = await self.parts.make_toggle()
+        self._election = election = self._make_election(self, self.parts.login)
+        self._resources.enter_context(tracking(self._loop))
+        self._resources.enter_context(stuck.guarding(self, self._loop, timeout=self.rules.stuck_timeout))
+        streams = asyncio.create_task(orchestrate(self.intake.process), name="streams behind the gate")
+        conducting = asyncio.create_task(self._conduct(), name="conductor of the leader election")
+        try:
+            election.start()
+            await asyncio.wait({streams, conducting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.leave()
+            streams.cancel()
+            await closing.all_done([streams, conducting])
+        for task in (conducting, streams):
+            if not task.cancelled():
+                task.result()
+        if self.lost is not None:
+            raise TermOver  # ends the operator as a cancellation does: kopf cleans up and logs no error
+
+    def leave(self) -> None:
+        """Stop for good: nothing starts from now on, and the election gives the Lease back once all is drained."""
+        if self.leaving:
+            return
+        self.leaving = True
+        tenure = self.tenure
+        if tenure is not None:
+            tenure.shut = True
+        self._running_election.resign(leave=True)
+        if tenure is None or tenure.stop is None or math.isfinite(tenure.stop.cancel_at):
+            # kopf would cancel running handlers earlier than the drain budget says; in the other case it shall.
+            queueing = self.parts.settings.queueing
+            queueing.exit_timeout = max(queueing.exit_timeout, self.rules.drain_timeout)
+        self._woken.set()
+
+    async def finish(self) -> None:
+        """Make sure of the end when kopf is done with its tasks: nothing runs, and the Lease is released (L12)."""
+        if self._election is None:
+            return  # kopf has stopped before it had started
+        try:
+            self.leave()
+            if self.tenure is not None:
+                await closing.all_done([asyncio.ensure_future(self._drain(self.tenure))])
+            await closing.join(self._election, self._time_for_release())
+        finally:
+            self._resources.close()
+
+    def _time_for_release(self) -> float:
+        """Until the exit point: the election ends when the release is confirmed, or when it cannot be."""
+        stop = None if self.tenure is None else self.tenure.stop
+        if stop is None or not math.isfinite(stop.exit_at):
+            return self.rules.slack
+        return max(stop.exit_at - self._now(), self.rules.slack / 5)
+
+    def _prepare_settings(self) -> None:
+        settings = self.parts.settings
+        if seam.peering_wanted(settings):
+            sentence = (
+                "Peering and leader election cannot be combined, as each pauses the operator for its own reasons: "
+            )
+            raise SettingsError([sentence + "drop the settings of peering, or disable the election."])
+        settings.peering.standalone = True
+        if getattr(settings.watching, "chunk_size", 0) is None:  # the setting came with 1.45
+            settings.watching.chunk_size = seam.CHUNK_SIZE
+
+    async def _conduct(self) -> None:
+        while True:
+            await self._until(lambda: self.leaving or self.tenure is not self._conducted)
+            tenure = self.tenure
+            if tenure is None or tenure is self._conducted:
+                return
+            self._conducted = tenure
+            if not tenure.shut:
+                await self._open(tenure)
+                await self._until(functools.partial(_ended, tenure))
+            await self._close(tenure)
+            if self.rules.on_lost == "exit" and not self.leaving and tenure.stop and tenure.stop.reason not in OWN_WILL:
+                self.lost = tenure.stop.reason
+                return
+
+    async def _until(self, happened: Callable[[], bool]) -> None:
+        while not happened():
+            self._woken.clear()
+            tenure = self.tenure
+            pause = closing.LOOK if tenure is None or tenure.over else min(closing.LOOK, tenure.term.remaining())
+            if tenure is not None and not tenure.over:
+                self._look_at_claim(tenure)
+            if not happened():
+                await closing.wait(self._woken, pause)
+
+    async def _open(self, tenure: Tenure) -> None:
+        self.parts.reset_memories()
+        networking = self.parts.settings.networking
+        if not isinstance(networking.error_backoffs, Fence):  # at each opening, as users may set it at any time
+            networking.error_backoffs = Fence(networking.error_backoffs)
+        self.intake.tenure = tenure
+        self.counters.opened += 1
+        await self._toggle.turn_to(False)
+        term = tenure.term
+        logger.info("Leading as %s%s: handlers run here.", term.identity, f" on {term.lease}" if term.lease else "")
+
+    async def _close(self, tenure: Tenure) -> None:
+        tenure.shut = True
+        before = replace(self.counters)
+        with quiet():
+            self._stop_sleeping(tenure)  # first of all and in one go: they are many, and each would start once more
+            if self.intake.tenure is tenure:
+                await self._pause()
+                self.counters.closed += 1
+            await self._drain(tenure)
+        logger.info(
+            "Standing by: %s. Handlers cancelled: %d, events dropped: %d, starts refused: %d.",
+            tenure.stop.reason.value if tenure.stop else Reason.LEAVING.value,
+            self.counters.handlers_cancelled - before.handlers_cancelled,
+            self.counters.events_dropped - before.events_dropped,
+            self.counters.starts_refused - before.starts_refused,
+        )
+
+    def _stop_sleeping(self, tenure: Tenure) -> None:
+        """End what only sleeps until its next turn; with each look, as running jobs may have added some."""
+        self._look_at_claim(tenure)
+        if not tenure.over:
+            self.parts.stop_daemons()
+            tenure.wake_sleepers()
+
+    async def _pause(self) -> None:
+        """Pause kopf, and be sure that each stream has noticed, for one that has not would not list anew when reopened.
+
+        The streams wait on one condition, and look at the toggle in the order in which they get its lock: behind all of
+        them is who asks for it after they have been woken.
+        """
+        await self._toggle.turn_to(True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await self._toggle.turn_to(True)
+
+    async def _drain(self, tenure: Tenure) -> None:
+        await closing.drain(tenure, woken=self._woken, now=self._now, look=lambda: self._stop_sleeping(tenure))
+
+
+def _ended(tenure: Tenure) -> bool:
+    return tenure.shut or not tenure.term.valid
+
+
+def _leave_process(tenure: Tenure, reason: Reason) -> None:
+    running = tenure.running()
+    stuck.leave(f"{reason.value}, and still at work are {len(running)} tasks and {tenure.threads} threads.", running)

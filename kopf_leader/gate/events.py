@@ -1,0 +1,104 @@
+"""The way of an event to its handlers: through the gate, or not at all.
+
+An event is handled under the term in which its listing or watching began, or it is dropped. What was seen under an
+earlier term may be stale by the time of a later one: somebody else has handled it, and it would be handled again.
+Nothing is lost by dropping, as every term begins with a new listing.
+"""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from kopf_leader.gate import seam
+from kopf_leader.gate.counters import Counters
+from kopf_leader.gate.fence import TENURE
+from kopf_leader.gate.tenure import Tenure
+
+logger = logging.getLogger("kopf_leader.gate")
+
+_MARK = "kopf_leader.tenure"  # in an event, from the stream to the processor; handlers never see it
+_Roster = dict[str, tuple[str | None, str | None]]  # uid: namespace, name
+
+
+class Intake:
+    """What takes events in, for one operator. On kopf's loop."""
+
+    def __init__(self, *, parts: seam.Parts, counters: Counters) -> None:
+        self.parts = parts
+        self.counters = counters
+        self.tenure: Tenure | None = None
+        """The tenure that the gate was last opened for."""
+        self._rosters: dict[seam.Stream, _Roster] = {}
+
+    async def process(self, *, raw_event: Any, **kwargs: Any) -> Any:
+        """Handle one event in a job of its own, so that it can be cancelled alone; or drop it."""
+        seen_under = raw_event.pop(_MARK, None)
+        tenure = self.tenure
+        if tenure is None or not tenure.may_start or seen_under not in (None, tenure):
+            await self._drop(raw_event, **kwargs)
+            return None
+        context = contextvars.copy_context()
+        context.run(TENURE.set, tenure)
+        job: asyncio.Task[Any] = asyncio.create_task(
+            self.parts.processor(raw_event=raw_event, **kwargs), context=context
+        )
+        if (pressure := kwargs.get("stream_pressure")) is not None:
+            tenure.pressures[job] = pressure
+        try:
+            return await job  # cancelled from outside, it cancels the job and waits for it
+        except asyncio.CancelledError:
+            worker = asyncio.current_task()
+            if worker is not None and worker.cancelling():
+                raise
+            return None  # only the job was: by the gate, or refused by the fence
+
+    async def _drop(self, raw_event: Any, *, resource: Any, **kwargs: Any) -> None:
+        self.counters.events_dropped += 1
+        try:
+            all_indexed, indexed = kwargs.get("operator_indexed"), kwargs.get("resource_indexed")
+            if all_indexed is not None and all_indexed.is_off():
+                # kopf holds all handlers back until every object that it has queued is indexed.
+                await self.parts.index(raw_event=raw_event, resource=resource)
+                if indexed is not None:
+                    await all_indexed.drop_toggle(indexed)
+            if raw_event["type"] == "DELETED":
+                await self.parts.forget(raw_event["object"])
+        except Exception:  # a failure here would stop the operator
+            logger.exception("An event that is not handled here could not be indexed or forgotten.")
+
+    async def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """Pass on what is seen in one listing and watching, marked with the term it is seen under; end with that."""
+        tenure = self.tenure
+        if tenure is None or not tenure.may_start:
+            return
+        listed: _Roster = {}
+        roster: _Roster = listed
+        async with aclosing(original()) as events:  # type: ignore[type-var]  # an async generator of kopf's
+            async for event in events:
+                if tenure.shut:
+                    return
+                if isinstance(event, dict):
+                    event[_MARK] = tenure
+                    _note(roster, event)
+                elif seam.is_listed(event):
+                    await self._forget_missing(stream, listed)
+                    roster = self._rosters[stream] = listed
+                yield event
+
+    async def _forget_missing(self, stream: seam.Stream, listed: _Roster) -> None:
+        """Forget objects that were deleted while nobody looked: kopf itself keeps them in its memory for good."""
+        for uid, (namespace, name) in self._rosters.get(stream, {}).items():
+            if uid not in listed:
+                await self.parts.forget({"metadata": {"namespace": namespace, "name": name, "uid": uid}})
+
+
+def _note(roster: _Roster, event: dict[str, Any]) -> None:
+    metadata = event.get("object", {}).get("metadata", {})
+    if uid := metadata.get("uid"):
+        if event["type"] == "DELETED":
+            roster.pop(uid, None)
+        else:
+            roster[uid] = (metadata.get("namespace"), metadata.get("name"))

@@ -1,0 +1,113 @@
+"""The gate of this process: what is put into kopf's places, and what can be read from outside."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from kopf_leader.errors import NotLeader, SettingsError
+from kopf_leader.gate import seam, signals
+from kopf_leader.gate.conductor import Conductor, MakeElection, Rules
+from kopf_leader.gate.counters import Counters
+from kopf_leader.gate.fence import TENURE, TermOver
+from kopf_leader.gate.tenure import Tenure
+from kopf_leader.protocol.term import Term
+
+logger = logging.getLogger("kopf_leader.gate")
+
+
+class Gate:
+    """Gates the operators of this process, one at a time. Implements `seam.Hooks`."""
+
+    def __init__(self, *, make_election: MakeElection, rules: Rules) -> None:
+        self.counters = Counters()
+        self._make_election = make_election
+        self._rules = rules
+        self._conductor: Conductor | None = None
+        self._running = False
+
+    @property
+    def used(self) -> bool:
+        """Whether an operator has been started with it."""
+        return self._conductor is not None
+
+    @property
+    def running(self) -> bool:
+        """Whether an operator runs behind it now."""
+        return self._running
+
+    @property
+    def term(self) -> Term | None:
+        """The term for which the gate is open; None while it is closed. Any thread."""
+        tenure = None if self._conductor is None else self._conductor.tenure
+        return tenure.term if tenure is not None and tenure.may_start else None
+
+    # kopf's places.
+
+    def orchestrate(
+        self, parts: seam.Parts, original: Callable[..., Coroutine[Any, Any, None]]
+    ) -> Coroutine[Any, Any, None]:
+        """Put the conductor in front of kopf's orchestrator, for the operator that is being made."""
+        if self._running:
+            sentence = "A second operator is started in this process, which stands for one Lease: "
+            raise SettingsError([sentence + "run each in a process of its own, or one after the other."])
+        self._conductor = Conductor(
+            parts=parts, rules=self._rules, make_election=self._make_election, counters=self.counters
+        )
+        if not seam.peering_wanted(parts.settings):  # else it is refused once start-up handlers have had their say
+            parts.settings.peering.standalone = True
+        return self._conductor.run(original)
+
+    async def run_tasks(self, original: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Live through the operator's life, and see to the end of it."""
+        conductor = self._conductor
+        if conductor is None or self._running:  # one of kopf's own commands, such as `kopf freeze`
+            await original()
+            return
+        self._running = True
+        try:
+            with signals.counting(conductor.signals):
+                try:
+                    await original()
+                finally:
+                    await conductor.finish()
+        finally:
+            self._running = False
+        if conductor.lost is not None:
+            raise NotLeader(
+                f"The leadership is lost ({conductor.lost.value}), and the operator stops as on_lost='exit' asks: have "
+                "it restarted, and it stands by."
+            )
+
+    async def invoke(self, handler: Any, original: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+        """Let a handler start, if its term still allows for it."""
+        tenure = TENURE.get()
+        if tenure is None:
+            return await original(handler)
+        _check_start(tenure)
+        if seam.is_sync(handler):
+            handler = replace(handler, fn=_checked(handler.fn, tenure))  # it may have to queue for a thread
+        try:
+            return await original(handler)
+        except NotLeader:
+            if tenure.term.valid:
+                raise  # of another term, or the handler's own idea: a failure like any other
+            raise TermOver from None
+
+    def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """Pass a stream through the conductor's intake."""
+        return original() if self._conductor is None else self._conductor.intake.watch(stream, original)
+
+
+def _checked(function: Callable[..., Any], tenure: Tenure) -> Callable[..., Any]:
+    def start(**kwargs: Any) -> Any:
+        _check_start(tenure)
+        return function(**kwargs)
+
+    return start
+
+
+def _check_start(tenure: Tenure) -> None:
+    if not tenure.may_start:
+        tenure.counters.starts_refused += 1
+        raise TermOver

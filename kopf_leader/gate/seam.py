@@ -1,0 +1,312 @@
+"""Everything that is private to kopf, in one place; nothing else in this package imports a private name of it.
+
+kopf offers no hook for what the gate needs. What it has is a handful of functions that it looks up as attributes of
+their modules, with the same keywords in every release from 1.40 on. They are replaced there, by name:
+
+- `orchestration.orchestrator` (called once per operator): gives the set of toggles that pauses the operator, and the
+  `processor` through which every event of a resource passes;
+- `running.run_tasks`: the one point at which every task of the operator is over, stuck daemons included;
+- `execution.invoke_handler`: through which every handler starts, those of timers, daemons and sub-handlers too;
+- `watching.continuous_watch`: one listing and watching of a resource; it tells which term an event was seen in.
+
+The rest (memories, daemons, indices, the activity of logging in) is read, or called as kopf itself does.
+`check()` refuses to start when anything is missing, and `tests/seam` runs it all on the releases supported.
+"""
+
+import asyncio
+import copy
+import importlib
+import importlib.metadata
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import kopf
+
+from kopf_leader.errors import LeaseAPIError, UnsupportedKopf
+
+CHUNK_SIZE = 500  # objects per page of a list: the first handler of a large promotion starts ten times sooner
+
+_REACTOR = "kopf._core.reactor"
+# Module, attribute, and the keywords that we pass or expect.
+_NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (f"{_REACTOR}.orchestration", "orchestrator", ("processor", "settings", "operator_paused")),
+    (f"{_REACTOR}.running", "run_tasks", ("root_tasks", "ignored")),
+    (f"{_REACTOR}.processing", "process_resource_event", ("raw_event", "resource", "operator_indexed")),
+    (f"{_REACTOR}.inventory", "ResourceMemories.iter_all_memories", ()),
+    (f"{_REACTOR}.inventory", "ResourceMemories.recall", ("raw_body", "noticed_by_listing", "memobase")),
+    (f"{_REACTOR}.inventory", "ResourceMemories.forget", ("raw_body",)),
+    ("kopf._core.actions.execution", "invoke_handler", ("handler", "cause")),
+    ("kopf._core.actions.invocation", "is_async_fn", ()),
+    ("kopf._core.actions.lifecycles", "all_at_once", ()),
+    ("kopf._core.actions.loggers", "TerseObjectLogger", ("body", "settings")),
+    ("kopf._core.actions.throttlers", "Throttler", ()),
+    (
+        "kopf._core.engines.activities",
+        "run_activity",
+        ("lifecycle", "registry", "settings", "activity", "indices", "memo"),
+    ),
+    (
+        "kopf._core.engines.indexing",
+        "index_resource",
+        ("indexers", "registry", "settings", "resource", "raw_event", "memory", "logger", "memo", "body"),
+    ),
+    ("kopf._core.intents.causes", "Activity.AUTHENTICATION", ()),
+    ("kopf._core.intents.stoppers", "DaemonStoppingReason.OPERATOR_PAUSING", ()),
+    ("kopf._cogs.clients.watching", "continuous_watch", ("settings", "resource", "namespace", "operator_pause_waiter")),
+    ("kopf._cogs.clients.watching", "Bookmark.LISTED", ()),
+    ("kopf._cogs.clients.auth", "vault_var", ()),
+    ("kopf._cogs.structs.bodies", "Body", ()),
+)
+_PARTS = ("registry", "settings", "memories", "indexers", "memobase")
+
+
+def version() -> str:
+    """The release of kopf that is installed, or a word for not knowing it."""
+    try:
+        return importlib.metadata.version("kopf")
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def check() -> None:
+    """Raise `UnsupportedKopf` if a place that the gate needs is not there."""
+    for module, name, keywords in _NEEDED:
+        try:
+            found = _get(module, name)
+        except (ImportError, AttributeError):
+            raise _unsupported(f"{module}.{name}") from None
+        if keywords and not set(keywords) <= set(inspect.signature(found).parameters):
+            missing = ", ".join(sorted(set(keywords) - set(inspect.signature(found).parameters)))
+            raise _unsupported(f"the keywords {missing} of {module}.{name}")
+
+
+def _unsupported(what: str) -> UnsupportedKopf:
+    return UnsupportedKopf(
+        f"The installed kopf {version()} does not have {what}, without which the election could not keep handlers from "
+        "running on several replicas: install a supported release (pip install 'kopf>=1.44.1'), or disable the "
+        "election and run one replica."
+    )
+
+
+def _get(module: str, name: str) -> Any:
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+class Hooks(Protocol):
+    """What the gate does at kopf's places. Each gets the original to call."""
+
+    def orchestrate(
+        self, parts: "Parts", original: Callable[..., Coroutine[Any, Any, None]]
+    ) -> Coroutine[Any, Any, None]:
+        """In place of the orchestrator: `original(processor)`. Called when the operator's tasks are made."""
+        ...
+
+    async def run_tasks(self, original: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Around the whole life of the operator's tasks."""
+        ...
+
+    async def invoke(self, handler: Any, original: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+        """Around the call of one handler: `original(handler)`."""
+        ...
+
+    def watch(self, stream: "Stream", original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """Around one listing and watching of a resource."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Which resource is listed and watched, and where."""
+
+    resource: Any
+    namespace: str | None
+
+
+def install(hooks: Hooks) -> Callable[[], None]:
+    """Put the hooks in place; what is returned takes them away again. Raises `UnsupportedKopf`."""
+    check()
+    undo: list[tuple[Any, str, Any]] = []
+
+    def replace(module: str, name: str, make: Callable[[Any], Any]) -> None:
+        owner = importlib.import_module(module)
+        original = getattr(owner, name)
+        undo.append((owner, name, original))
+        replacement = make(original)
+        setattr(owner, name, replacement)
+        if getattr(kopf, name, None) is original:  # the public alias, as `kopf.run_tasks` is one
+            undo.append((kopf, name, original))
+            setattr(kopf, name, replacement)
+
+    replace(f"{_REACTOR}.orchestration", "orchestrator", lambda original: _orchestrator(hooks, original))
+    replace(f"{_REACTOR}.running", "run_tasks", lambda original: _run_tasks(hooks, original))
+    replace("kopf._core.actions.execution", "invoke_handler", lambda original: _invoke_handler(hooks, original))
+    replace("kopf._cogs.clients.watching", "continuous_watch", lambda original: _continuous_watch(hooks, original))
+
+    def uninstall() -> None:
+        for owner, name, original in reversed(undo):
+            setattr(owner, name, original)
+
+    return uninstall
+
+
+def _orchestrator(hooks: Hooks, original: Any) -> Any:
+    def orchestrator(**kwargs: Any) -> Coroutine[Any, Any, None]:
+        known = getattr(kwargs["processor"], "keywords", {})
+        if missing := [name for name in _PARTS if name not in known]:
+            raise _unsupported(f"{', '.join(missing)} at hand in the processor of events")
+        parts = Parts(
+            processor=kwargs["processor"], paused=kwargs["operator_paused"], **{name: known[name] for name in _PARTS}
+        )
+        return hooks.orchestrate(parts, lambda processor: original(**{**kwargs, "processor": processor}))
+
+    return orchestrator
+
+
+def _run_tasks(hooks: Hooks, original: Any) -> Any:
+    async def run_tasks(*args: Any, **kwargs: Any) -> None:
+        await hooks.run_tasks(lambda: original(*args, **kwargs))
+
+    return run_tasks
+
+
+def _invoke_handler(hooks: Hooks, original: Any) -> Any:
+    async def invoke_handler(*, handler: Any, **kwargs: Any) -> Any:
+        return await hooks.invoke(handler, lambda handler: original(handler=handler, **kwargs))
+
+    return invoke_handler
+
+
+def _continuous_watch(hooks: Hooks, original: Any) -> Any:
+    def continuous_watch(**kwargs: Any) -> AsyncIterator[Any]:
+        # A stream that pauses with the operator has a task waiting for the pause. The observers of CRDs, namespaces and
+        # peerings never pause and have a mere future in its place: they are none of the election's business.
+        if not isinstance(kwargs["operator_pause_waiter"], asyncio.Task):
+            return original(**kwargs)  # type: ignore[no-any-return]  # an async generator of kopf's
+        stream = Stream(kwargs["resource"], kwargs["namespace"])
+        return hooks.watch(stream, lambda: original(**kwargs))
+
+    return continuous_watch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of one operator that the gate works with."""
+
+    processor: Callable[..., Coroutine[Any, Any, Any]]
+    paused: Any
+    registry: Any
+    settings: Any
+    memories: Any
+    indexers: Any
+    memobase: Any
+    _vault: Any = field(default_factory=lambda: _get("kopf._cogs.clients.auth", "vault_var").get(None))
+
+    async def make_toggle(self) -> Any:
+        """The election's own word in whether the operator is paused; it begins with yes."""
+        return await self.paused.make_toggle(True, name="not the leader")
+
+    def stop_daemons(self) -> int:
+        """Tell all daemons and timers at once to stop, as for a pause; how many had not been told yet.
+
+        kopf's own way goes from one to the next and lets the rest start meanwhile. The reason is the one that lets them
+        be started again.
+        """
+        reason = _get("kopf._core.intents.stoppers", "DaemonStoppingReason.OPERATOR_PAUSING")
+        now = asyncio.get_running_loop().time()
+        told = 0
+        for memory in self.memories.iter_all_memories():
+            for daemon in memory.daemons_memory.running_daemons.values():
+                if not daemon.stopper.is_set():
+                    told += 1
+                    daemon.stopper.set(reason=reason)
+                    # A timer with `idle` and no `interval` does not look at its stopper while it waits for a change, it
+                    # only turns in circles: let it believe that there was one.
+                    memory.daemons_memory.idle_reset_time = now
+        return told
+
+    def reset_memories(self) -> None:
+        """Let kopf take every object as if the process had just started; what users keep in `memo` stays.
+
+        Without it, handlers of resuming would run in the first term only, a change to the finalizers that was left over
+        from an old term would be made now, and daemons that were cut off would never start again.
+        """
+        throttler = _get("kopf._core.actions.throttlers", "Throttler")
+        for memory in self.memories.iter_all_memories():
+            memory.noticed_by_listing = True
+            memory.fully_handled_once = False
+            memory.error_throttler = throttler()
+            memory.daemons_memory.forever_stopped.clear()
+            if hasattr(memory, "remaining_patch"):  # since 1.44
+                memory.remaining_patch = None
+
+    async def index(self, *, raw_event: Mapping[str, Any], resource: Any) -> None:
+        """Only keep the users' indices up to date with an event that is not handled."""
+        body = raw_event["object"]
+        listed = raw_event["type"] is None
+        memory = await self.memories.recall(body, noticed_by_listing=listed, memobase=self.memobase)
+        wrapped = _get("kopf._cogs.structs.bodies", "Body")(body)
+        await _get("kopf._core.engines.indexing", "index_resource")(
+            registry=self.registry,
+            indexers=self.indexers,
+            settings=self.settings,
+            resource=resource,
+            raw_event=raw_event,
+            body=wrapped,
+            memo=memory.memo,
+            memory=memory.indexing_memory,
+            logger=_get("kopf._core.actions.loggers", "TerseObjectLogger")(body=wrapped, settings=self.settings),
+        )
+
+    async def forget(self, body: Mapping[str, Any]) -> None:
+        """Forget an object that is gone, in kopf's memories and in the users' indices."""
+        memory = await self.memories.recall(body, ephemeral=True)
+        if not memory.daemons_memory.running_daemons:  # else kopf stops them when it learns of the deletion
+            await self.memories.forget(body)
+            self.indexers.discard(body=body)
+
+    async def login(self) -> Any:
+        """Run the operator's login handlers; the credentials of the highest priority, or None. For any event loop.
+
+        It does not go through kopf's vault and its task of logging in, which live on kopf's loop and end with the
+        operator. Synchronous handlers run in the default threads of the loop it is called on, for kopf's own may all be
+        taken by handlers. Raises `LeaseAPIError` when a handler fails.
+        """
+        settings = copy.copy(self.settings)
+        settings.execution = copy.copy(settings.execution)
+        settings.execution.executor = None
+        try:
+            results = await _get("kopf._core.engines.activities", "run_activity")(
+                lifecycle=_get("kopf._core.actions.lifecycles", "all_at_once"),
+                registry=self.registry,
+                settings=settings,
+                activity=_get("kopf._core.intents.causes", "Activity.AUTHENTICATION"),
+                indices=self.indexers.indices,
+                memo=self.memobase,
+            )
+        except Exception as e:  # whatever a user's handler raises
+            raise LeaseAPIError(f"The operator's login handlers failed, so the Lease cannot be reached: {e}") from e
+        infos = [info for info in results.values() if hasattr(info, "priority")]
+        if not infos:  # an operator that was given its credentials ready-made has no login handlers
+            infos = [item.info for item in list(getattr(self._vault, "_current", {}).values())]
+        return max(infos, key=lambda info: info.priority, default=None)
+
+
+def is_listed(event: Any) -> bool:
+    """Whether this item of a stream says that the listing is complete."""
+    return event is _get("kopf._cogs.clients.watching", "Bookmark.LISTED")
+
+
+def is_sync(handler: Any) -> bool:
+    """Whether kopf runs this handler in a thread."""
+    return not _get("kopf._core.actions.invocation", "is_async_fn")(handler.fn)
+
+
+def peering_wanted(settings: Any) -> bool:
+    """Whether the operator was asked to use kopf's peering, as opposed to using it where it happens to be there."""
+    peering = settings.peering
+    return not peering.standalone and (peering.mandatory or peering.name != "default")

@@ -1,0 +1,145 @@
+"""What runs under one term: jobs, handlers, daemons, timers, and whatever tasks and threads they have started.
+
+kopf has no list of it: an orphaned daemon, a task that a handler has forgotten, a thread of `asyncio.to_thread` whose
+handler was cancelled are in none of its books, and each of them would go on beside the next leader (L12). So every
+task of the loop is looked at when it is created: one created under a term (see `fence`) is that term's until it ends.
+Threads that users' code starts by itself (`threading.Thread`) and child processes are beyond it.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from kopf_leader.gate.counters import Counters
+from kopf_leader.gate.fence import TENURE, TermOver
+from kopf_leader.protocol.state import StopLeading
+from kopf_leader.protocol.term import Term
+
+
+class Tenure:
+    """A term as the gate runs it.
+
+    `changed` is called, in any thread, when something has ended behind the closed gate; `ended` once, in any thread,
+    when everything has. Tasks are kept on kopf's loop; everything that says so may be used in any thread.
+    """
+
+    def __init__(
+        self, term: Term, *, counters: Counters, changed: Callable[[], None], ended: Callable[[], None]
+    ) -> None:
+        self.term = term
+        self.counters = counters
+        self.stop: StopLeading | None = None
+        """How it has to end. Any thread."""
+        self.shut = False
+        """Whether the gate has closed, so that nothing starts any more. Any thread; it never goes back."""
+        self.over = False
+        """Whether nothing runs, and never will. Any thread; it never goes back."""
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.pressures: dict[asyncio.Task[Any], asyncio.Event] = {}
+        """Of each job, what ends kopf's sleep until the next attempt at a handler."""
+        self.threads = 0
+        self._changed = changed
+        self._ended = ended
+        self._lock = threading.Lock()  # held for a few instructions
+
+    @property
+    def may_start(self) -> bool:
+        """Whether a job or a handler may start now. Any thread."""
+        return not self.shut and self.term.valid
+
+    @property
+    def may_write(self) -> bool:
+        """Whether a request may be sent now. Any thread."""
+        return not self.over and self.term.valid
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs. Any thread."""
+        return self.threads > 0 or any(not task.done() for task in list(self.tasks))
+
+    def finish(self) -> bool:
+        """Declare it over if the gate is closed and nothing runs, and say so once. Whether it is over. Any thread."""
+        with self._lock:
+            if not self.over and self.shut and not self.busy:
+                self.over = True
+                self._ended()
+            return self.over
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        """Count a task in until it is done."""
+        if not task.done():  # an eager one may be
+            self.tasks.add(task)
+            task.add_done_callback(self._discard)
+
+    def _discard(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        self.pressures.pop(task, None)
+        if self.shut and not self.tasks:
+            self._changed()
+
+    def in_thread(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap what goes to a thread: counted while it runs, refused if its turn comes after the end."""
+
+        def run(*args: Any) -> Any:
+            with self._lock:
+                if not self.may_write:
+                    raise TermOver
+                self.threads += 1
+            try:
+                return function(*args)
+            finally:
+                with self._lock:
+                    self.threads -= 1
+                if self.shut:
+                    self._changed()
+
+        return run
+
+    def wake_sleepers(self) -> None:
+        """End the jobs that only wait for the next attempt at a handler: there will be none."""
+        for pressure in list(self.pressures.values()):
+            pressure.set()
+
+    def cancel(self) -> None:
+        """Cancel every task; threads can only be waited for."""
+        for task in list(self.tasks):
+            if not task.done():
+                task.cancel()
+                self.counters.handlers_cancelled += 1
+
+    def running(self) -> list[asyncio.Task[Any]]:
+        """The tasks that are not done. Any thread."""
+        return [task for task in list(self.tasks) if not task.done()]
+
+
+@contextmanager
+def tracking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Have every task and every executor call of this loop counted in with the term under which it is started."""
+    previous = loop.get_task_factory()
+    run_in_executor = loop.run_in_executor
+
+    def create(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
+        context = kwargs.get("context")
+        tenure = TENURE.get() if context is None else context.get(TENURE)
+        task: Any = asyncio.Task(coro, loop=loop, **kwargs) if previous is None else previous(loop, coro, **kwargs)
+        if tenure is not None:
+            tenure.add(task)
+        return task
+
+    def submit(executor: Any, function: Callable[..., Any], *args: Any) -> Any:
+        tenure = TENURE.get()
+        if tenure is not None and not isinstance(executor, ProcessPoolExecutor):  # which could not pickle the wrapper
+            function = tenure.in_thread(function)
+        return run_in_executor(executor, function, *args)
+
+    loop.set_task_factory(create)
+    # There is no hook for it; `asyncio.to_thread` and kopf call it by name.
+    loop.run_in_executor = submit  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        loop.set_task_factory(previous)
+        loop.run_in_executor = run_in_executor  # type: ignore[method-assign]

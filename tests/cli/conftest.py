@@ -1,0 +1,82 @@
+"""A process in which nothing has been enabled yet, and a kopf that is not started."""
+
+import os
+import sys
+import types
+
+import kopf._core.reactor.running
+import pytest
+from click.testing import CliRunner
+
+from kopf_leader.cli.main import main
+from kopf_leader.gate import enable
+
+HANDLERS = """
+import kopf
+
+@kopf.on.event("configmaps")
+def seen(**_): ...
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch, tmp_path):
+    """No variable of this machine, a kubeconfig with a namespace, and no service account."""
+    for name in [*os.environ]:
+        if name.startswith("KOPF_"):
+            monkeypatch.delenv(name)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: here\n"
+        "contexts: [{name: here, context: {cluster: here, user: me, namespace: of-the-context}}]\n"
+        "clusters: [{name: here, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: me, user: {}}]\n"
+    )
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture(autouse=True)
+def attached(monkeypatch):
+    """What the gate was told, in order; the gate itself stays away from kopf."""
+    attached = []
+    monkeypatch.setattr(enable, "_process", enable._Process())
+    monkeypatch.setattr(enable, "_attach", attached.append)
+    yield attached
+    sys.modules.pop("kopf_leader.auto", None)
+
+
+@pytest.fixture
+def kopf_run(monkeypatch):
+    """The keywords that kopf's operator would have been started with, one entry for each start."""
+    starts = []
+    monkeypatch.setattr(kopf._core.reactor.running, "run", lambda **given: starts.append(given))
+    return starts
+
+
+@pytest.fixture
+def handlers(tmp_path):
+    """A function that writes a handlers' file with one more piece of code and returns its path."""
+
+    def write(code=""):
+        path = tmp_path / "handlers.py"
+        path.write_text(HANDLERS + code)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def invoke(kopf_run, attached):
+    """A function that runs a command in this process and tells what became of it."""
+
+    def invoke(*arguments, command=main, **variables):
+        result = CliRunner().invoke(command, arguments, env=variables, auto_envvar_prefix="KOPF")
+        return types.SimpleNamespace(
+            result=result,
+            status=result.exit_code,
+            stderr=result.stderr,
+            started=kopf_run[-1] if kopf_run else None,
+            options=attached[-1] if attached else None,
+        )
+
+    return invoke
