@@ -71,10 +71,19 @@ def _thread_stacks() -> Iterator[str]:
 
 def _task_stacks(tasks: list[asyncio.Task[Any]]) -> Iterator[str]:
     for task in tasks[:SHOWN]:
-        lines = [line for frame in task.get_stack() for line in traceback.format_stack(frame, limit=1)]
-        yield f"Task {task.get_name()}:\n{''.join(lines)}"
+        yield f"Task {task.get_name()}:\n{''.join(_lines(task))}"
     if len(tasks) > SHOWN:
         yield f"… and {len(tasks) - SHOWN} more."
+
+
+def _lines(task: asyncio.Task[Any]) -> Iterator[str]:
+    """From the task's own coroutine down to what it waits for; `Task.get_stack()` stops at the first."""
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None:
+            yield from traceback.format_stack(frame, limit=1)
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
 
 
 class Watched(Protocol):

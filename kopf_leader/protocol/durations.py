@@ -5,9 +5,9 @@ import re
 from kopf_leader.errors import SettingsError
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PLAIN = re.compile(r"\d+(\.\d+)?")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+")
+_PLAIN = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)", re.ASCII)
+_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+", re.ASCII)
 
 
 def parse_duration(text: str | float, *, what: str = "duration") -> float:

@@ -33,9 +33,10 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
     """Bring the state up to date with one event."""
     match event:
         case Seen(sight=sight, sent_at=sent_at):
-            return _see(settings, _answered(state, sent_at), now, sight)
+            # Compared before the question counts as answered: a refused write may turn out to have landed.
+            return _answered(_see(settings, state, now, sight, sent_at), sent_at)
         case Absent():
-            return _miss(settings, _answered(state, event.sent_at), now, event)
+            return _answered(_miss(settings, state, now, event), event.sent_at)
         case Accepted(write=write, sight=sight):
             # Seen first, while it still counts as in flight: this is how it is known as mine.
             return _landed(_see(settings, replace(state, denied_since=None), now, sight), write)
@@ -73,14 +74,17 @@ def _answered(state: State, sent_at: float | None) -> State:
     )
 
 
-def _see(settings: Settings, state: State, now: Instant, sight: Sight) -> State:
+def _see(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None = None) -> State:
     if sight.version <= state.version:
-        return state  # replays, caches, events that lag: neither news nor a reason to restart a timer (L16)
+        # Replays, caches, events that lag: neither news nor a reason to restart a timer (L16).
+        return _see_older(settings, state, now, sight, sent_at)
     own = next(
         (write for write, uid in _mine(state) if write.record == sight.record and uid in (None, sight.uid)), None
     )
     before = state.sight
     changed = before is None or (before.uid, before.record) != (sight.uid, sight.record)
+    # On one object, a new holder proves that the former one is over: it has released, or was waited for.
+    superseded = before is not None and before.uid == sight.uid and before.record.holder != sight.record.holder
     state = replace(
         state,
         sight=sight,
@@ -89,13 +93,29 @@ def _see(settings: Settings, state: State, now: Instant, sight: Sight) -> State:
         seen_at=now.at,
         changed_at=now.at if changed else state.changed_at,
         seen_hold=state.seen_hold or not sight.record.empty,
-        longest=max(state.longest, sight.record.duration or 0),
+        older_since=None,
+        longest=max(0 if superseded else state.longest, sight.record.duration or 0),
         read_after=None,
         refused=None,
         # A PUT on an older version can no longer land; a POST can, after the next deletion (L4).
         doubtful=tuple(write for write in state.doubtful if write.base is None and write is not own),
     )
     return _foreign(state) if own is None else _own(settings, state, now, own)
+
+
+def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None) -> State:
+    """A quorum read shows the past: a database restored from a backup does so for good, nothing else does.
+
+    When it has lasted for a lease_duration, all that was known counts for nothing, and what stands there now is taken
+    for a stranger's hold that was first seen just now.
+    """
+    if sight.version == state.version or sent_at is None or sent_at <= state.seen_at:
+        return state
+    since = now.at if state.older_since is None else state.older_since
+    state = replace(state, older_since=since)
+    if now.at < since + settings.lease_duration:
+        return state
+    return _see(settings, replace(state, version=0, sight=None, hold=None, doubtful=(), refused=None), now, sight)
 
 
 def _mine(state: State) -> Iterator[tuple[Write, str | None]]:
@@ -124,8 +144,8 @@ def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
     if own.kind is Kind.ACQUIRE:
         token = None
     reign = state.reign
-    if reign is not None and token == reign.token and not reign.revoked:
-        reign = replace(reign, t0=own.sent_at)
+    if reign is not None and token == reign.token and now.at < reign.t0 + settings.renew_deadline:
+        reign = replace(reign, t0=own.sent_at)  # a claim that has run out stays so, whatever lands later (L9)
     return replace(state, reign=reign, hold=Hold(write=own, uid=sight.uid, start_at=start_at, token=token))
 
 

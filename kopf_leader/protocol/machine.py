@@ -94,6 +94,8 @@ def wake_at(settings: Settings, state: State, now: Instant) -> float:
     times = [state.stand_back]
     if state.reign is not None and state.closing is None:
         times.append(state.reign.t0 + settings.renew_deadline)
+        if state.denied_since is not None:
+            times.append(state.denied_since + settings.retry_period)
     if state.closing is not None and not state.closing.exited:
         times.append(state.closing.exit_at)
     if state.hold is not None:

@@ -46,7 +46,9 @@ def free_at(settings: Settings, state: State) -> float:
 
 def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tuple[Send, int]:
     """The write of this kind on what was last seen, and the microseconds used for its renewTime (L1, L2)."""
-    stamped = max(now.utc, state.stamped + 1)
+    # Where the wall clock went back: whole seconds, for client-go compares records by the second and would take
+    # smaller steps for silence.
+    stamped = now.utc if now.utc > state.stamped else state.stamped + 1_000_000
     base = None if kind is Kind.CREATE else state.sight
     record = _record(settings, state, kind, stamp(stamped))
     if base is None:

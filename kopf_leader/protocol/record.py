@@ -13,6 +13,7 @@ from typing import Any
 
 API_VERSION = "coordination.k8s.io/v1"
 MAX_TRANSITIONS = 2_147_483_647  # int32: one more is refused by the API server for good (L3)
+MAX_DURATION = 2_147_483_647  # int32, too
 RELEASED_DURATION = 1  # client-go `leaderelection.go`, `release`: holder "", one second (L14)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -83,7 +84,7 @@ def decode(spec: object) -> LeaseRecord:
     duration = _integer(spec.get("leaseDurationSeconds"))
     return LeaseRecord(
         holder=holder if isinstance(holder, str) else "",
-        duration=duration if duration is not None and duration > 0 else None,
+        duration=min(duration, MAX_DURATION) if duration is not None and duration > 0 else None,
         acquire_time=_time(spec.get("acquireTime")),
         renew_time=_time(spec.get("renewTime")),
         transitions=min(max(transitions or 0, 0), MAX_TRANSITIONS),
@@ -107,7 +108,8 @@ def replacement(base: Sight, record: LeaseRecord, labels: Mapping[str, str]) -> 
     metadata = body["metadata"] = dict(body.get("metadata") or {})
     metadata["uid"], metadata["resourceVersion"] = base.uid, str(base.version)
     if labels:
-        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+        have = metadata.get("labels")
+        metadata["labels"] = {**(have if isinstance(have, Mapping) else {}), **labels}
     spec = body.get("spec")
     body["spec"] = {**(spec if isinstance(spec, Mapping) else {}), **encode(record)}
     return body

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from kopf_leader.errors import SettingsError
+from kopf_leader.protocol.record import MAX_DURATION
 
 # client-go `tools/leaderelection/leaderelection.go`, `JitterFactor`: the rule between deadline and period uses it.
 JITTER_FACTOR = 1.2
 MAX_NAME = 253  # Kubernetes' bound for object names; we hold identities to it, too
-MAX_DURATION = 2_147_483_647  # `leaseDurationSeconds` is an int32
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -108,9 +108,11 @@ def _check_numbers(settings: Settings) -> Iterator[str]:
         ("lease duration", settings.lease_duration),
         ("renew deadline", settings.renew_deadline),
         ("retry period", settings.retry_period),
-        ("request time-out", settings.attempt_timeout),
+        ("request time-out", settings.request_timeout),
         ("drain time-out", settings.drain_timeout),
     ):
+        if value is None:
+            continue  # derived from the others
         if not (math.isfinite(value) and value > 0):
             yield f"The {title} is {value!r}: set it to a positive number of seconds."
         elif value > MAX_DURATION:

@@ -127,7 +127,9 @@ class State:
     seen_hold: bool = False
     """Whether the Lease was ever seen filled: an empty spec is free only to who never saw it so (L14)."""
     longest: float = 0.0
-    """The largest duration that was seen recorded, in seconds (L11)."""
+    """The largest duration recorded by whoever may still be at work, in seconds (L11)."""
+    older_since: float | None = None
+    """Since when reads show versions older than what was seen before: the database was restored from a backup."""
     read_after: float | None = None
     """A sight newer than the last one is needed, or a read sent at this time or later (L4)."""
     reading: bool = False

@@ -15,6 +15,7 @@ TRANSITIONS: Mapping[Phase, Mapping[Phase, str]] = {
     },
     Phase.STANDBY: {
         Phase.ACQUIRING: "the Lease is free, absent, or its holder has been silent for too long",
+        Phase.LEADING: "an acquiring PUT whose reply was lost is seen in time: a term begins",
         Phase.HOLDING: "a lost write of mine has landed",
         Phase.RELEASING: "resigned with a lost write still about",
         Phase.OVER: "left",
@@ -45,7 +46,7 @@ TRANSITIONS: Mapping[Phase, Mapping[Phase, str]] = {
     Phase.RELEASING: {
         Phase.STANDBY: "released: stands back",
         Phase.HOLDING: "the release cannot be confirmed: stands back",
-        Phase.ACQUIRING: "stood back long enough",
+        Phase.ACQUIRING: "given up with the release still in flight: stands back",
         Phase.OVER: "released, or nobody waits for it any more",
     },
     Phase.OVER: {},

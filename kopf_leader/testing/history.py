@@ -126,13 +126,18 @@ class Verdict:
         """No overlap, nothing doubled, nothing lost, and a history that can be believed."""
         return not (self.overlaps or self.doubled or self.lost or self.problems)
 
+    @property
+    def exempted_seconds(self) -> float:
+        """The longest exemption: how long a process that woke ran on beside its successor."""
+        return max((overlap.seconds for overlap in self.exempted), default=0.0)
+
     def explain(self, limit: int = 10) -> str:
         """Counts, then every broken promise as a sentence, ``limit`` of each kind."""
         count = len(self.executions)
         counts = (
             f"{count} executions, {len(self.overlaps)} overlaps, {len(self.doubled)} doubled, {len(self.lost)} lost, "
             f"{len(self.twice)} handled twice, {self.repeats} cut and repeated, {len(self.exempted)} exempted after "
-            f"waking, {len(self.handovers)} handovers"
+            f"waking (at most {self.exempted_seconds:.3f} s), {len(self.handovers)} handovers"
         )
         lines = [counts]
         lines += _some("not a history", self.problems, limit)

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self
+
+import kopf
+import pytest
 
 NAMESPACE, NAME = "ns", "op"
 PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
@@ -48,6 +52,12 @@ def reply(status: int, body: object = b"", **headers: str) -> bytes:
 def status(code: int, message: str = "", **more: object) -> dict[str, Any]:
     """An error as the API server words it."""
     return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, **more}
+
+
+def since(name: str) -> pytest.MarkDecorator:
+    """Skip a test of something that the installed kopf does not carry yet."""
+    known = {field.name for field in dataclasses.fields(kopf.ConnectionInfo)} | set(dir(kopf))
+    return pytest.mark.skipif(name not in known, reason=f"this kopf has no {name}")
 
 
 def always(answer: bytes) -> Answer:

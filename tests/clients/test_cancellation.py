@@ -7,7 +7,7 @@ import gc
 import kopf
 import pytest
 
-from tests.clients.servers import LEASE, reply, silent
+from tests.clients.servers import LEASE, reply, silent, since
 from tests.clients.test_proxy import Proxy
 from tests.clients.test_watch import line, stream
 
@@ -69,7 +69,7 @@ async def until_alone(known: set[asyncio.Task]) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("way", ["plain", "tls", "proxy"])
+@pytest.mark.parametrize("way", ["plain", "tls", pytest.param("proxy", marks=since("proxy_url"))])
 async def test_cancelled_at_every_step(call, way, serve, connect, pki):
     """Whenever it is cancelled: no task of it runs on, and after `close()` the server sees every connection closed."""
     async with contextlib.AsyncExitStack() as stack:
@@ -145,4 +145,5 @@ async def test_closed_while_logging_in(serve, connect):
     go.set()
     (error,) = await asyncio.gather(reading, return_exceptions=True)
     assert "has been closed" in str(error)
+    assert client._connections is None
     assert not server.connections

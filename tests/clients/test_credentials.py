@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import aiohttp
@@ -10,7 +11,7 @@ import kopf
 import pytest
 
 from kopf_leader.errors import LeaseAPIError
-from tests.clients.servers import LEASE, always, reply, status
+from tests.clients.servers import LEASE, always, reply, since, status
 from tests.clients.test_tls import OldConnectionInfo, exchange
 
 releases = pytest.mark.parametrize("kind", [kopf.ConnectionInfo, OldConnectionInfo], ids=["installed", "1.40"])
@@ -82,6 +83,23 @@ async def test_rotated_token(kind, serve, connect, tmp_path):
     assert shown(server) == [f"Bearer {token}" for token in ("first", "second", "second", "second", "third")]
     assert logins == [1]
     assert server.connections == 1
+
+
+async def test_token_and_ca_at_once(serve, connect, pki, tmp_path):
+    """Another CA means new connections; the token's file is followed on them as well, even if it is away just then."""
+    file, ca = tmp_path / "token", tmp_path / "ca"
+    file.write_text("first")
+    ca.write_bytes(pki.ca_path.read_bytes())
+    server = await serve(always(reply(200, LEASE)), pki.server())
+    client = connect(kopf.ConnectionInfo(server=server.url, token="first", ca_path=str(ca)), token_file=str(file))
+    await client.read()
+    file.unlink()
+    exchange(ca, pki.ca_path.read_bytes() + pki.stranger.cert_pem.bytes())
+    await client.read()
+    exchange(file, b"second")
+    await client.read()
+    assert shown(server) == ["Bearer first", "Bearer first", "Bearer second"]
+    assert server.connections == 2
 
 
 async def test_file_of_another_token(serve, connect, tmp_path):
@@ -282,6 +300,19 @@ async def test_login_hangs(connect):
             await call()
 
 
+async def test_slow_first_login(serve, connect):
+    """The first log-in may take longer than a request: it does not count against the request's time-out."""
+    server = await serve(always(reply(200, LEASE)))
+
+    async def login():
+        await asyncio.sleep(0.1)
+        client._patience = replace(client._patience, request=60.0)  # for the request that follows
+        return kopf.ConnectionInfo(server=server.url)
+
+    client = connect(login, request=0.01)
+    assert await client.read() == LEASE
+
+
 async def test_failed_login_keeps_the_old(serve, connect):
     """A log-in that fails leaves what there was."""
     server = await serve(always(reply(200, LEASE)))
@@ -298,6 +329,7 @@ async def test_failed_login_keeps_the_old(serve, connect):
     assert shown(server) == ["Bearer t0ken"] * 2
 
 
+@since("AiohttpSession")
 async def test_ready_made_session(serve, connect):
     """A `kopf.AiohttpSession` is used as it is, its headers too, and closed with the client."""
     server = await serve(always(reply(200, LEASE)))
@@ -312,6 +344,7 @@ async def test_ready_made_session(serve, connect):
     assert session.closed
 
 
+@since("AiohttpSession")
 async def test_ready_made_session_of_another_loop(connect):
     """A session of another event loop is refused with a sentence that says what to do."""
 
@@ -327,11 +360,15 @@ async def test_ready_made_session_of_another_loop(connect):
     await session.close()
 
 
-SECRETS = ("t0ken-of-mine", "pa55-of-mine", base64.b64encode(b"ann:pa55-of-mine").decode(), "pr0xy-of-mine")
+CODED = tuple(base64.b64encode(f"ann:{word}-of-mine".encode()).decode() for word in ("pa55", "pr0xy"))
+SECRETS = ("t0ken-of-mine", "pa55-of-mine", "pr0xy-of-mine", *CODED)
+
+
+PROXIES = [None, *(pytest.param(kind, marks=since("proxy_url")) for kind in ("refuses", "absent", "plain"))]
 
 
 @pytest.mark.parametrize("fields", [{"token": "t0ken-of-mine"}, {"username": "ann", "password": "pa55-of-mine"}])
-@pytest.mark.parametrize("proxy", [None, "refuses", "absent"])
+@pytest.mark.parametrize("proxy", PROXIES)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -356,8 +393,8 @@ async def test_no_secret_is_told(fields, proxy, answer, serve, connect):
     server = await serve(quote)
     url = server.url
     if proxy is not None:
-        url = "https://kubernetes.default.svc"  # through the proxy
-        at = server.url if proxy == "refuses" else "http://127.0.0.1:1"
+        url = "http://api.invalid" if proxy == "plain" else "https://api.invalid"
+        at = "http://127.0.0.1:1" if proxy == "absent" else server.url
         fields = fields | {"proxy_url": at.replace("//", "//ann:pr0xy-of-mine@")}
     client = connect(kopf.ConnectionInfo(server=url, **fields))
     for call in (client.read, lambda: client.replace(LEASE), lambda: anext(client.watch("7"))):

@@ -1,14 +1,11 @@
 """No request is sent twice (L4): a second copy of a write would hide what became of the first."""
 
-import contextlib
-import warnings
-
 import aiohttp
 import kopf
 import pytest
 
 from kopf_leader.errors import LeaseAPIError
-from tests.clients.servers import LEASE, reply
+from tests.clients.servers import LEASE, reply, since
 
 CALLS = {
     "GET": lambda client: client.read(),
@@ -34,16 +31,11 @@ def cut_after(kept: int, *, tail: bytes = b""):
     return answer
 
 
-@contextlib.asynccontextmanager
-async def stock_session():
-    """A session as aiohttp makes it, in the loop of the test."""
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("tail", [b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"], ids=range(3))
-@pytest.mark.parametrize("ready_made", [False, True], ids=["own", "ready-made"])
+@pytest.mark.parametrize(
+    "ready_made", [False, pytest.param(True, marks=since("AiohttpSession"))], ids=["own", "ready-made"]
+)
 async def test_one_copy(call, tail, ready_made, serve, connect):
     """A kept connection that is closed under a request: the server has got one copy, and the caller is told."""
     server = await serve(cut_after(1, tail=tail))
@@ -62,12 +54,13 @@ async def test_one_copy(call, tail, ready_made, serve, connect):
     assert len(server.requests) == 2
 
 
+@pytest.mark.skipif(aiohttp.__version__.startswith("3.9."), reason="this aiohttp does not repeat")
 async def test_aiohttp_would_send_two(serve):
     """The cause of the test above: aiohttp by itself repeats a PUT. If it no longer does, our measure can go."""
     server = await serve(cut_after(1))
-    async with stock_session() as session:
+    async with aiohttp.ClientSession() as session:
         await session.put(server.url, json=LEASE)
-        with warnings.catch_warnings(), pytest.raises(aiohttp.ServerDisconnectedError):
+        with pytest.raises(aiohttp.ServerDisconnectedError):
             await session.put(server.url, json=LEASE)
     assert len(server.requests) == 3
 

@@ -8,7 +8,7 @@ import kopf
 import pytest
 
 from kopf_leader.errors import LeaseAPIError
-from tests.clients.servers import LEASE, always, read_request, reply
+from tests.clients.servers import LEASE, always, read_request, reply, since
 
 BASIC = "Basic " + base64.b64encode(b"ann:p@ss").decode()
 
@@ -69,6 +69,7 @@ async def proxied(serve, pki):
         yield server, proxy
 
 
+@since("proxy_url")
 async def test_proxy_of_the_credentials(proxied, connect, pki):
     """`proxy_url` is used, for all requests; the proxy's password goes to the proxy and nowhere else."""
     server, proxy = proxied
@@ -90,6 +91,7 @@ async def test_proxy_of_the_credentials(proxied, connect, pki):
     await client.close()
 
 
+@since("proxy_url")
 async def test_plain_http(serve, connect):
     """Without TLS the proxy gets the request itself, with its own password."""
     async with Proxy(1) as proxy:
@@ -104,6 +106,7 @@ async def test_plain_http(serve, connect):
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
+@since("trust_env")
 async def test_proxy_of_the_environment(variable, proxied, connect, pki, monkeypatch):
     """The environment's proxy is used where kopf goes by the environment (`settings.networking.trust_env`)."""
     _, proxy = proxied
@@ -121,6 +124,7 @@ async def test_environment_not_asked_for(serve, connect, pki, monkeypatch):
     assert await connect(kopf.ConnectionInfo(server=server.url, ca_path=pki.ca_path)).read() == LEASE
 
 
+@since("trust_env")
 async def test_no_proxy(serve, connect, pki, monkeypatch):
     """NO_PROXY is respected."""
     server = await serve(always(reply(200, LEASE)), pki.server())
@@ -129,6 +133,7 @@ async def test_no_proxy(serve, connect, pki, monkeypatch):
     assert await connect(kopf.ConnectionInfo(server=server.url, ca_path=pki.ca_path, trust_env=True)).read() == LEASE
 
 
+@since("proxy_url")
 async def test_tls_through_the_proxy(proxied, connect, pki):
     """The server's certificate is verified behind the proxy, too."""
     server, proxy = proxied
@@ -140,6 +145,7 @@ async def test_tls_through_the_proxy(proxied, connect, pki):
     assert not server.requests
 
 
+@since("proxy_url")
 async def test_refused_by_the_proxy(serve, connect):
     """A proxy that refuses has answered nothing about the Lease: no status."""
     proxy = await serve(always(reply(403, b"<html>blocked</html>")))
@@ -149,6 +155,7 @@ async def test_refused_by_the_proxy(serve, connect):
     assert len(proxy.requests) == 1
 
 
+@since("proxy_url")
 async def test_silent_proxy(serve, connect):
     """The time-out covers the way through the proxy."""
 

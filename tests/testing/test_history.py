@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kopf_leader.testing.history import Expected, History, Process, Verdict, check
@@ -315,6 +315,7 @@ def test_the_moments_after_a_waking_are_exempt_and_reported() -> None:
     verdict = judge(*FROZEN, wake_allowance=1e-6)
     assert verdict.ok
     assert [overlap.seconds for overlap in verdict.exempted] == [500 / SECOND]
+    assert verdict.exempted_seconds == 500 / SECOND
     assert "exempted: create of y (change 1) by b (pid 2) and create of x (change 1) by a" in verdict.explain()
 
 
@@ -402,6 +403,8 @@ class Run:
     length: int
 
 
+# Nothing here depends on how fast the machine is.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 runs = st.lists(st.builds(Run, st.sampled_from("abc"), st.integers(0, 40), st.integers(1, 10)), min_size=1, max_size=8)
 freezes = st.dictionaries(st.sampled_from("abc"), st.tuples(st.integers(0, 40), st.integers(1, 20)), max_size=2)
 
@@ -417,6 +420,7 @@ def lines_of(chosen: list[Run]) -> list[str]:
     ]
 
 
+@untimed
 @given(runs)
 def test_overlaps_are_exactly_what_a_clock_tick_by_tick_shows(chosen: list[Run]) -> None:
     """Look at every tick: are two processes at work? The checker must say the same, pair by pair."""
@@ -431,6 +435,7 @@ def test_overlaps_are_exactly_what_a_clock_tick_by_tick_shows(chosen: list[Run])
     assert verdict.ok == (not expected)
 
 
+@untimed
 @given(runs, freezes, st.integers(0, 30))
 def test_frozen_ticks_and_allowance_are_judged_like_tick_by_tick(
     chosen: list[Run], frozen: dict[str, tuple[int, int]], allowance: int
@@ -467,6 +472,7 @@ def test_frozen_ticks_and_allowance_are_judged_like_tick_by_tick(
     assert round(sum(o.seconds for o in verdict.exempted) * SECOND) == sum(len(both & free) for both, free in shared)
 
 
+@untimed
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.integers(0, 5)), max_size=10), st.randoms())
 def test_one_at_a_time_is_always_accepted_in_whatever_order_it_was_written(plan, random) -> None:
     """Any sequence of leaders, one after the other, is fine; the order of lines in the file does not matter."""
@@ -480,6 +486,7 @@ def test_one_at_a_time_is_always_accepted_in_whatever_order_it_was_written(plan,
     assert verdict.ok, verdict.explain()
 
 
+@untimed
 @given(runs, st.integers(0, 7))
 def test_a_run_without_an_end_is_never_judged_more_kindly(chosen: list[Run], victim: int) -> None:
     """Taking an end away can only add overlaps."""
@@ -489,6 +496,7 @@ def test_a_run_without_an_end_is_never_judged_more_kindly(chosen: list[Run], vic
     assert len(judge(*lines).overlaps) >= len(full.overlaps)
 
 
+@untimed
 @given(st.binary(max_size=200))
 def test_reading_never_raises(content: bytes) -> None:
     """Whatever is in the file, there is a verdict."""

@@ -47,6 +47,7 @@ class Service:
         self.pace = watches.Pace()
         self.on_request: OnRequest | None = None
         self.gone_as_status = False
+        self._serving: set[asyncio.Future[web.StreamResponse]] = set()
         self.requests: Counter[tuple[str, str, str]] = Counter()
 
     def application(self) -> web.Application:
@@ -57,15 +58,33 @@ class Service:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request."""
+        target = target_of(request)
+        if target.verb == "watch":
+            return await self._serve(request, target)
+        try:
+            await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            message = f"Request entity too large: limit is {LARGEST}"
+            large = Refused(413, message, reason="RequestEntityTooLarge", details={})
+            return _json(encode(large.status), status=413)
+        # Once it is here, a request takes effect even if its client goes away, as with the real API server.
+        task = asyncio.ensure_future(self._serve(request, target))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        return await asyncio.shield(task)
+
+    async def end(self) -> None:
+        """Cancel what is still held up by a hook."""
+        for task in list(self._serving):
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, request: web.Request, target: Target) -> web.StreamResponse:
         if self.on_request is not None:
             answer = await self.on_request(request)
             if answer is not None:
                 return answer
-        target = target_of(request)
-        if target.verb == "watch":
-            return await self._refusable(self._answer(request, target))
-        # Once here, a request takes effect even if its client goes away, as with the real API server.
-        return await asyncio.shield(asyncio.ensure_future(self._refusable(self._answer(request, target))))
+        return await self._refusable(self._answer(request, target))
 
     async def _refusable(self, answer: Awaitable[web.StreamResponse]) -> web.StreamResponse:
         try:
@@ -74,10 +93,6 @@ class Service:
             return _json(encode(refusal.status), status=refusal.code)
         except PageNotFound:
             return web.Response(status=404, text="404 page not found\n")
-        except web.HTTPRequestEntityTooLarge:
-            message = f"Request entity too large: limit is {LARGEST}"
-            large = Refused(413, message, reason="RequestEntityTooLarge", details={})
-            return _json(encode(large.status), status=413)
 
     async def _answer(self, request: web.Request, target: Target) -> web.StreamResponse:
         user = self.authority.authenticate(request.headers.get("Authorization", ""))

@@ -7,9 +7,9 @@ store (``events`` of ``v1`` and of ``events.k8s.io/v1``, the versions of a custo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from kopf_leader.testing.apiserver import events, schemas, validation
+from kopf_leader.testing.apiserver import validation
 from kopf_leader.testing.apiserver.statuses import Body, Problem
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -135,108 +135,3 @@ class Registry:
             if resource.plural == plural and group in (None, resource.group):
                 return resource
         raise LookupError(f"no resource {plural!r} is served: create its CustomResourceDefinition first")
-
-
-def builtin() -> list[Resource]:
-    """What is served without any CustomResourceDefinition."""
-    core = Resource(group="", version="v1", plural="", kind="")
-    rbac = replace(core, group="rbac.authorization.k8s.io", name_rule=validation.path_segment)
-    return [
-        replace(
-            core,
-            plural="namespaces",
-            kind="Namespace",
-            singular="namespace",
-            namespaced=False,
-            short_names=("ns",),
-            status=True,
-            unconditional_update=False,
-            name_rule=validation.label,
-            selectable=lambda body: {"status.phase": body.get("status", {}).get("phase", "")},
-        ),
-        replace(
-            core,
-            plural="events",
-            kind="Event",
-            singular="event",
-            short_names=("ev",),
-            create_on_update=True,
-            check=events.check_core,
-            validate=events.validate_core,
-            selectable=events.selectable,
-        ),
-        replace(core, plural="configmaps", kind="ConfigMap", singular="configmap", short_names=("cm",)),
-        replace(core, plural="secrets", kind="Secret", singular="secret"),
-        replace(
-            core,
-            plural="serviceaccounts",
-            kind="ServiceAccount",
-            singular="serviceaccount",
-            short_names=("sa",),
-            unconditional_update=False,
-        ),
-        replace(
-            core,
-            plural="pods",
-            kind="Pod",
-            singular="pod",
-            short_names=("po",),
-            categories=("all",),
-            status=True,
-            selectable=lambda body: {
-                "spec.nodeName": body.get("spec", {}).get("nodeName", ""),
-                "status.phase": body.get("status", {}).get("phase", ""),
-            },
-        ),
-        replace(
-            core,
-            group="coordination.k8s.io",
-            plural="leases",
-            kind="Lease",
-            singular="lease",
-            create_on_update=True,
-            unconditional_update=False,
-            check=validation.check_lease,
-            validate=validation.validate_lease,
-        ),
-        replace(
-            core,
-            group="events.k8s.io",
-            plural="events",
-            kind="Event",
-            singular="event",
-            short_names=("ev",),
-            create_on_update=True,
-            stored_in="/events",
-            check=events.check_new,
-            to_storage=events.to_core,
-            from_storage=events.from_core,
-            validate=events.validate_new,
-            selectable=events.selectable,
-        ),
-        replace(
-            core,
-            group="apiextensions.k8s.io",
-            plural="customresourcedefinitions",
-            kind="CustomResourceDefinition",
-            singular="customresourcedefinition",
-            namespaced=False,
-            short_names=("crd", "crds"),
-            categories=("api-extensions",),
-            status=True,
-            generation=True,
-            unconditional_update=False,
-            check=schemas.fill_definition,
-            validate=schemas.validate_definition,
-        ),
-        replace(rbac, plural="roles", kind="Role", singular="role"),
-        replace(rbac, plural="rolebindings", kind="RoleBinding", singular="rolebinding"),
-        replace(rbac, plural="clusterroles", kind="ClusterRole", singular="clusterrole", namespaced=False),
-        replace(
-            rbac,
-            plural="clusterrolebindings",
-            kind="ClusterRoleBinding",
-            singular="clusterrolebinding",
-            namespaced=False,
-        ),
-    ]

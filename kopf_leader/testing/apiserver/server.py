@@ -9,20 +9,22 @@ import secrets
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from aiohttp import web
 
 from kopf_leader.testing.apiserver.app import OnRequest, Service
 from kopf_leader.testing.apiserver.auth import ANONYMOUS_ADMIN, MASTERS, Authority, Rule
-from kopf_leader.testing.apiserver.resources import Registry, builtin
+from kopf_leader.testing.apiserver.kinds import BUILTIN
+from kopf_leader.testing.apiserver.resources import Registry
 from kopf_leader.testing.apiserver.statuses import Body
 from kopf_leader.testing.apiserver.storage import HISTORY, Storage
 from kopf_leader.testing.apiserver.watches import Pace
 
+T = TypeVar("T")
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -63,7 +65,7 @@ class EmbeddedAPIServer:
         self.authority = Authority(self._storage)
         if anonymous_admin:
             self.authority.anonymous = ANONYMOUS_ADMIN
-        self._service = Service(self._storage, Registry(builtin()), self.authority)
+        self._service = Service(self._storage, Registry(BUILTIN), self.authority)
         self._service.pace = Pace(bookmarks=bookmark_interval)
         self._runner: web.AppRunner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,7 +99,14 @@ class EmbeddedAPIServer:
         runner, self._runner = self._runner, None
         if runner is not None:
             self._end_watches()
+            await self._service.end()
+            server = runner.server
+            open_ones = [connection.transport for connection in server.connections] if server is not None else []
             await runner.cleanup()
+            for transport in open_ones:
+                if transport is not None:
+                    transport.abort()  # TLS would wait half a minute for its client's farewell
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -211,14 +220,25 @@ class EmbeddedAPIServer:
 
     def compact(self, version: int | None = None) -> None:
         """Forget the history up to ``version`` (now by default): watches and lists from before it get 410."""
-        self._storage.compact(version)
+        self._on_loop(lambda: self._storage.compact(version))
+
+    def _on_loop(self, act: Callable[[], T]) -> T:
+        """Do it on the loop that serves, whatever thread asks; at once when nothing serves or this is that loop."""
+        loop = self._loop
+        if self._runner is None or loop is None or _running() is loop:
+            return act()
+
+        async def acting() -> T:
+            return act()
+
+        return asyncio.run_coroutine_threadsafe(acting(), loop).result(30)
 
     def _end_watches(self) -> None:
         for collection in self._storage.collections.values():
             for subscription in list(collection.subscriptions):
                 subscription.queue.put_nowait(None)
 
-    # What is in it, without a request. Call on the server's own loop or before it serves.
+    # What is in it, without a request; from any thread.
 
     @property
     def version(self) -> int:
@@ -240,7 +260,7 @@ class EmbeddedAPIServer:
         resource = self._service.registry.named(plural, group)
         namespace = namespace or body.get("metadata", {}).get("namespace", "")
         whole = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
-        stored = self._service.objects.create(resource, namespace, copy.deepcopy(whole))
+        stored = self._on_loop(lambda: self._service.objects.create(resource, namespace, copy.deepcopy(whole)))
         return copy.deepcopy(resource.render(stored.body))
 
     def objects(self, plural: str, *, namespace: str = "", group: str | None = None) -> list[Body]:
@@ -248,5 +268,13 @@ class EmbeddedAPIServer:
         resource = self._service.registry.named(plural, group)
         collection = self._storage.collection(resource.collection)
         prefix = f"{namespace}/" if namespace else ""
-        found = [collection.objects[key] for key in collection.keys if key.startswith(prefix)]
+        found = self._on_loop(lambda: [collection.objects[key] for key in collection.keys if key.startswith(prefix)])
         return [copy.deepcopy(resource.render(stored.body)) for stored in found]
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    """The loop of this thread, if one runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

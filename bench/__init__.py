@@ -1,0 +1,1 @@
+"""Measurements on a real kube-apiserver and etcd: `python -m bench`; see README.md."""

@@ -1,0 +1,75 @@
+"""What all rows stand on: one control plane, fresh namespaces, users with rights, and processes that end with us."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kopf_leader
+from kopf_leader.testing.reaper import Reaper
+from tests.controlplane.binaries import pinned
+from tests.controlplane.server import RealControlPlane
+
+ROOT = Path(__file__).parents[1]
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+
+
+@dataclass
+class Ground:
+    """Everything that a row needs."""
+
+    control_plane: RealControlPlane
+    clientgo: Path | None
+    quick: bool
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="kopf-leader-bench-")))
+    reaper: Reaper = field(default_factory=Reaper)
+
+    def __post_init__(self) -> None:
+        self.reaper.add_folder(self.folder)
+
+    def close(self) -> None:
+        """End what is left, and remove the folder."""
+        self.reaper.close()
+
+    def pick(self, full: int, quick: int) -> int:
+        """How many trials."""
+        return quick if self.quick else full
+
+    def say(self, text: str) -> None:
+        """Progress, for the person who waits."""
+        print(f"{datetime.datetime.now():%H:%M:%S}  {text}", file=sys.stderr, flush=True)  # noqa: DTZ005 (a person's)
+
+    def leases(self, namespace: str, prefix: str, count: int) -> list[str]:
+        """Create Leases that were never held: the first candidate takes them at once."""
+        names = [f"{prefix}-{number}" for number in range(count)]
+        for name in names:
+            body: dict[str, Any] = {"metadata": {"name": name}, "spec": {}}
+            self.control_plane.admin.create(LEASES.format(namespace), body)
+        return names
+
+    def place(self) -> str:
+        """Where and with what it was measured."""
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("kopf", "aiohttp"))
+        load = os.getloadavg()[0]
+        return (
+            f"{datetime.date.today()}: kopf-leader {kopf_leader.__version__}, {versions}, "  # noqa: DTZ011 (likewise)
+            f"Python {platform.python_version()}; "
+            f"kube-apiserver {pinned('k8s.io/kubernetes')} and etcd {pinned('go.etcd.io/etcd/server/v3')} (no fsync) on "
+            f"the same machine; {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}; "
+            f"load at the end {load:.1f}"
+        )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

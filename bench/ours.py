@@ -1,0 +1,127 @@
+"""A process with candidates of kopf_leader, told what to do by lines on its standard input ("stand LEASE", "resign
+LEASE"), that prints a line of JSON for each write of a Lease and each change of leadership.
+
+The same as `clientgo/main.go`, which prints the same lines: an `ElectionThread` with a `KopfLeaseClient` per Lease, and
+the default durations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import kopf
+
+from kopf_leader.clients.base import JSON, LeaseClient, WatchEvent
+from kopf_leader.clients.kopf import KopfLeaseClient, Patience
+from kopf_leader.elector.thread import ElectionThread
+from kopf_leader.protocol.settings import Settings
+from kopf_leader.protocol.state import Exit, StopLeading
+from kopf_leader.protocol.term import Term
+from kopf_leader.testing.facts import now
+
+
+def tell(t: int, kind: str, lease: str, holder: str) -> None:
+    """One line, in one write: threads do not mix within it."""
+    sys.stdout.write(json.dumps({"t": t, "kind": kind, "lease": lease, "holder": holder}) + "\n")
+    sys.stdout.flush()
+
+
+class Stamper:
+    """A client that notes when a request leaves and when its answer is there."""
+
+    def __init__(self, inner: LeaseClient, lease: str) -> None:
+        self._inner = inner
+        self._lease = lease
+
+    async def read(self) -> JSON:
+        answer = await self._inner.read()
+        tell(now(), "read", self._lease, "")
+        return answer
+
+    async def create(self, body: JSON) -> JSON:
+        return await self._inner.create(body)  # the benchmarks create the Leases themselves
+
+    async def replace(self, body: JSON) -> JSON:
+        holder, sent = body["spec"]["holderIdentity"], now()
+        tell(sent, "sent", self._lease, holder)
+        answer = await self._inner.replace(body)
+        tell(now(), "accepted", self._lease, holder)
+        return answer
+
+    def watch(self, version: str | None) -> AsyncGenerator[WatchEvent, None]:
+        return self._inner.watch(version)
+
+    async def login(self) -> None:
+        await self._inner.login()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class Idle:
+    """A leader with nothing to drain."""
+
+    def __init__(self, lease: str, identity: str) -> None:
+        self.election: ElectionThread | None = None
+        self._lease = lease
+        self._identity = identity
+
+    def start_leading(self, term: Term) -> None:  # noqa: ARG002 (the protocol's shape)
+        tell(now(), "leading", self._lease, self._identity)
+
+    def stop_leading(self, stop: StopLeading) -> None:
+        assert self.election is not None
+        self.election.drained(stop.token)
+
+    def exit_process(self, exit_: Exit) -> None:
+        raise AssertionError(f"nothing to drain, and yet: {exit_}")
+
+    def new_leader(self, holder: str) -> None:
+        """Not of interest."""
+
+
+def stand(config: dict[str, str], *, namespace: str, lease: str, identity: str) -> ElectionThread:
+    """Start a candidate."""
+    settings = Settings(name=lease, namespace=namespace, identity=identity)
+
+    async def login() -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(server=config["server"], ca_path=config["ca"], token=config["token"])
+
+    def client() -> LeaseClient:
+        patience = Patience(request=settings.attempt_timeout)
+        return Stamper(KopfLeaseClient(namespace=namespace, name=lease, login=login, patience=patience), lease)
+
+    follower = Idle(lease, identity)
+    follower.election = ElectionThread(settings=settings, client=client, follower=follower)
+    follower.election.start()
+    return follower.election
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("--kubeconfig", "--namespace", "--identity"):
+        parser.add_argument(name, required=True)
+    arguments = parser.parse_args()
+    content = json.loads(Path(arguments.kubeconfig).read_text())  # the control plane writes them as JSON
+    cluster = content["clusters"][0]["cluster"]
+    config = {"server": cluster["server"], "ca": cluster["certificate-authority"]}
+    config["token"] = content["users"][0]["user"]["token"]
+    elections: dict[str, ElectionThread] = {}
+    for line in sys.stdin:
+        verb, _, lease = line.strip().partition(" ")
+        if verb == "stand":
+            if lease in elections:
+                elections[lease].join(30)
+            elections[lease] = stand(config, namespace=arguments.namespace, lease=lease, identity=arguments.identity)
+        elif verb == "resign":
+            elections[lease].resign(leave=True)
+        else:
+            raise SystemExit(f"unknown command {verb!r}")
+
+
+if __name__ == "__main__":
+    main()

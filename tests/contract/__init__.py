@@ -1,0 +1,1 @@
+"""One set of tests, run on the embedded API server and on kube-apiserver: where they differ, the real one is right."""

@@ -1,0 +1,101 @@
+"""An operator in the main thread of a process of its own, for what ends processes. Reads commands, prints what happens.
+
+python -m tests.gate.child <scenario>, with the cluster in CHILD_CLUSTER as JSON.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import kopf
+
+from kopf_leader.gate.attach import attach
+from kopf_leader.protocol.state import Reason
+from tests.controlplane.api import Api
+from tests.gate.elections import FakeElection
+from tests.gate.operators import PLURAL, Cluster, wait_for
+
+config = json.loads(os.environ["CHILD_CLUSTER"])
+cluster = Cluster(Api(config["url"], Path(config["ca"]), config["token"]), config["namespace"])
+scenario = sys.argv[1]
+election: FakeElection
+
+
+def say(text):
+    os.write(1, f"{text}\n".encode())
+
+
+@kopf.on.login()
+def login(**_):
+    return cluster.info()
+
+
+@kopf.on.create(PLURAL)
+def synchronous(**_):
+    say("handling")
+    if scenario in ("sync", "deaf-logs"):
+        threading.Event().wait()
+
+
+@kopf.daemon(PLURAL)
+async def daemon(stopped, **_):
+    if scenario == "blocked":
+        say("blocking")
+        time.sleep(1000)  # noqa: ASYNC251 (the point of it)
+    if scenario == "swallow":
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                say("swallowed")
+    await stopped.wait()
+
+
+class Echo(FakeElection):
+    """Says what it is told."""
+
+    def note(self, what):
+        super().note(what)
+        say(what)
+
+
+class Stuck(logging.Handler):
+    """A log handler that never comes back."""
+
+    def emit(self, record):
+        if record.levelno >= logging.CRITICAL:
+            threading.Event().wait()
+
+
+def make_election(follower, login):
+    global election
+    election = Echo(follower, login, drain=30.0 if scenario != "swallow" else 1.0)
+    return election
+
+
+def obey():
+    for line in sys.stdin:
+        match line.split():
+            case ["lead"]:
+                election.lead()
+            case ["stop", reason, cancel_in, exit_in]:
+                election.stop(Reason[reason], cancel_in=float(cancel_in), exit_in=float(exit_in))
+
+
+attach(
+    make_election=make_election,
+    drain_timeout=30.0,
+    stuck_timeout=float(os.environ.get("CHILD_STUCK", "inf")),
+)
+if scenario == "deaf-logs":
+    logging.getLogger().addHandler(Stuck())
+logging.basicConfig(level=logging.INFO)
+threading.Thread(target=obey, daemon=True).start()
+threading.Thread(target=lambda: (wait_for(lambda: "election" in globals() and election.started.is_set(), "a start"), say("ready")), daemon=True).start()
+kopf.run(namespaces=[cluster.namespace])
+say("over")

@@ -1,0 +1,53 @@
+"""An API server for all tests of the gate, a namespace for each: embedded, or real with KOPF_LEADER_GATE_ON=real."""
+
+import os
+import secrets
+import ssl
+
+import pytest
+import trustme
+
+from kopf_leader.testing.apiserver import EmbeddedAPIServer
+from tests.controlplane.api import Api
+from tests.controlplane.fixtures import shared_control_plane  # noqa: F401 (a fixture)
+from tests.gate.operators import CRD, Cluster, Operator
+
+
+@pytest.fixture(scope="session")
+def admin(request, tmp_path_factory):
+    """The API as somebody sees it who may do everything."""
+    if os.environ.get("KOPF_LEADER_GATE_ON") == "real":
+        plane = request.getfixturevalue("shared_control_plane")
+        plane.install(CRD)
+        yield plane.admin
+        return
+    ca_file = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    with EmbeddedAPIServer(ssl_context=context, ca_file=ca_file).in_thread() as server:
+        server.create("customresourcedefinitions", CRD)
+        yield Api(server.url, ca_file, server.admin_token)
+
+
+@pytest.fixture
+def cluster(admin):
+    """A namespace of its own."""
+    name = f"gate-{secrets.token_hex(4)}"
+    admin.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    return Cluster(admin, name)
+
+
+@pytest.fixture
+def operator(cluster):
+    """Give an operator that is started by the test, and ended after it."""
+    operators = []
+
+    def make(**options):
+        operators.append(Operator(cluster, **options))
+        return operators[-1]
+
+    yield make
+    for one in operators:
+        one.leave()

@@ -1,0 +1,96 @@
+"""The gate's tests on each supported release of kopf, each in an environment of its own.
+
+python -m tests.seam.run              all releases
+python -m tests.seam.run 1.40.0 -x    this one; what is no release goes to pytest
+
+The environments are made once, in ${XDG_CACHE_HOME:-~/.cache}/kopf-leader/venvs/<kopf version>, and made anew when what
+belongs into them has changed.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RELEASES = ("1.40.0", "1.42.0", "1.43.0", "1.44.1", "newest")
+NEEDED = ("click", "cryptography", "jsonpatch", "pytest", "pytest-asyncio", "pytest-timeout", "trustme")
+# Long runs, and what does not depend on kopf, are left to the tests on the release that is developed with.
+TESTS = ("tests/gate",)
+LEFT_OUT = ("tests/gate/test_flapping.py",)
+
+
+class CannotPrepare(RuntimeError):
+    """The environment could not be made; the message ends with pip's own."""
+
+
+def folder(release: str) -> Path:
+    """Where the environment of this release is."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "kopf-leader" / "venvs" / release
+
+
+def prepare(release: str) -> Path:
+    """Make the environment unless it is there; its Python. Raises `CannotPrepare`."""
+    place = folder(release)
+    python, stamp = place / "bin" / "python", place / "made-of"
+    wanted = _recipe(release)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    shutil.rmtree(place, ignore_errors=True)
+    venv.create(place, with_pip=True)
+    constraints = place / "constraints.txt"
+    constraints.write_text(_constraints())
+    kopf = "kopf" if release == "newest" else f"kopf=={release}"
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", constraints]
+    done = subprocess.run([*command, kopf, *NEEDED], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise CannotPrepare(f"The environment for kopf {release} cannot be made: {done.stderr[-2000:]}")
+    stamp.write_text(wanted)
+    return python
+
+
+def run(release: str, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the gate's tests with this release."""
+    python = prepare(release)
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", *TESTS]
+    command += [f"--ignore={path}" for path in LEFT_OUT]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    env.pop("PYTEST_ADDOPTS", None)
+    for name in [name for name in env if name.startswith("PYTEST_XDIST")]:
+        del env[name]
+    return subprocess.run(
+        [*command, *arguments], check=False, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def _constraints() -> str:
+    """What everybody is pinned to, but kopf and this package."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("kopf==", "-e"))) + "\n"
+
+
+def _recipe(release: str) -> str:
+    text = "\n".join([release, sys.version, *NEEDED, _constraints()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def main(arguments: Sequence[str]) -> int:
+    chosen = [argument for argument in arguments if argument in RELEASES or re.fullmatch(r"\d+\.\d+\.\d+", argument)]
+    rest = [argument for argument in arguments if argument not in chosen]
+    status = 0
+    for release in chosen or RELEASES:
+        print(f"=== kopf {release}", flush=True)
+        done = run(release, rest)
+        print(done.stdout, flush=True)
+        status = status or done.returncode
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

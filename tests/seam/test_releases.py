@@ -1,0 +1,17 @@
+"""The gate on each supported release of kopf: its whole suite, in an environment of its own."""
+
+import re
+
+import pytest
+
+from tests.seam import run
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("release", run.RELEASES)
+def test_the_gate_works_on_this_release(release):
+    """Everything that the gate promises holds on each supported release of kopf; an unsupported one is refused."""
+    done = run.run(release)
+    print(done.stdout[-5000:])
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert re.search(r"\b\d+ passed", done.stdout)
