@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -62,13 +64,22 @@ def measure(ground: Ground, wanted: list[str] | tuple[str, ...]) -> dict[str, li
             for row, function in FOREGROUND.items():
                 if row in wanted:
                     ground.say(f"{row}: measuring")
-                    results[row] = function(ground)
+                    results[row] = _failing_alone(row, functools.partial(function, ground))
         finally:
             enough.set()
         for row, future in running.items():
             ground.say(f"{row}: waiting for the rest")
-            results[row] = future.result()
+            results[row] = _failing_alone(row, future.result)
     return results
+
+
+def _failing_alone(row: str, function: Callable[[], list[Line]]) -> list[Line]:
+    """A row that cannot be measured says so in the table, and costs no other row."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 (told in the table)
+        traceback.print_exc()
+        return [Line(what=row, target="?", reached=False, notes=f"could not be measured: {type(error).__name__}")]
 
 
 def _start(pool: ThreadPoolExecutor, ground: Ground, row: str, enough: threading.Event) -> Future[list[Line]]:

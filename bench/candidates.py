@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from bench.ground import ROOT, Ground
 from tests.controlplane.rbac import grant
@@ -35,7 +35,11 @@ class Candidate:
     def __init__(self, troupe: Troupe, identity: str, command: list[str]) -> None:
         self.identity = identity
         self._troupe = troupe
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        log = troupe.ground.folder / f"{troupe.namespace}-{identity}.log"
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT
+            )
         troupe.ground.reaper.add(self._process.pid)
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -81,7 +85,7 @@ class Troupe:
         self._changed = threading.Condition()
         self.candidates = [self._start(name) for name in names]
 
-    def __enter__(self) -> Troupe:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

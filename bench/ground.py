@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib.metadata
 import os
 import platform
@@ -44,7 +44,7 @@ class Ground:
 
     def say(self, text: str) -> None:
         """Progress, for the person who waits."""
-        print(f"{datetime.datetime.now():%H:%M:%S}  {text}", file=sys.stderr, flush=True)  # noqa: DTZ005 (a person's)
+        print(f"{dt.datetime.now():%H:%M:%S}  {text}", file=sys.stderr, flush=True)  # noqa: DTZ005 (a person's)
 
     def leases(self, namespace: str, prefix: str, count: int) -> list[str]:
         """Create Leases that were never held: the first candidate takes them at once."""
@@ -58,10 +58,11 @@ class Ground:
         """Where and with what it was measured."""
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("kopf", "aiohttp"))
         load = os.getloadavg()[0]
+        server, store = pinned("k8s.io/kubernetes"), pinned("go.etcd.io/etcd/server/v3")
         return (
-            f"{datetime.date.today()}: kopf-leader {kopf_leader.__version__}, {versions}, "  # noqa: DTZ011 (likewise)
+            f"{dt.date.today()}: kopf-leader {kopf_leader.__version__}, {versions}, "  # noqa: DTZ011 (likewise)
             f"Python {platform.python_version()}; "
-            f"kube-apiserver {pinned('k8s.io/kubernetes')} and etcd {pinned('go.etcd.io/etcd/server/v3')} (no fsync) on "
+            f"kube-apiserver {server} and etcd {store} (no fsync) on "
             f"the same machine; {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}; "
             f"load at the end {load:.1f}"
         )

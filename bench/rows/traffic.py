@@ -39,7 +39,7 @@ def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -
         # The log is written a moment later; what comes in that moment is less than one request in a hundred.
         counted = audit.requests()[skip:]
         return [
-            _line(ground, troupe, role, counted_of(counted, ground, troupe, role), minutes)
+            _line(troupe, role, _count(counted, ground, troupe, role), minutes)
             for role in ("leader", "standby")
             for troupe in troupes
         ]
@@ -48,7 +48,7 @@ def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -
             troupe.__exit__()
 
 
-def counted_of(requests: list[Request], ground: Ground, troupe: Troupe, role: str) -> dict[str, int]:
+def _count(requests: list[Request], ground: Ground, troupe: Troupe, role: str) -> dict[str, int]:
     """Requests of this replica, by verb."""
     user = ground.control_plane.username(f"{troupe.namespace}-{role}")
     counts: dict[str, int] = {}
@@ -58,7 +58,7 @@ def counted_of(requests: list[Request], ground: Ground, troupe: Troupe, role: st
     return counts
 
 
-def _line(ground: Ground, troupe: Troupe, role: str, counts: dict[str, int], minutes: float) -> Line:
+def _line(troupe: Troupe, role: str, counts: dict[str, int], minutes: float) -> Line:
     rate = sum(counts.values()) / minutes
     shown = ", ".join(f"{count} {verb}" for verb, count in sorted(counts.items())) or "none"
     notes = f"{shown} in {minutes:.1f} min"

@@ -198,6 +198,8 @@ class KopfLeaseClient:
         try:
             async with asyncio.timeout(self._patience.login):
                 info = await self._login()
+        except LeaseAPIError:
+            raise  # from one who has put it into a sentence already
         except TimeoutError as exc:
             raise LeaseAPIError(f"{where} was not done within {self._patience.login:g} s.") from exc
         except Exception as exc:
@@ -208,7 +210,7 @@ class KopfLeaseClient:
             raise LeaseAPIError(f"{where} brought no credentials: no login handler returned a kopf.ConnectionInfo.")
         try:
             await self._take(Credentials(info, token_file=self._token_file))
-        except (OSError, ValueError) as exc:  # also of ssl
+        except Exception as exc:  # of files, of ssl, of an object that is none of kopf's
             raise LeaseAPIError(
                 f"{where} brought credentials that cannot be used: {answers.quote(str(exc), ())}."
             ) from exc

@@ -199,8 +199,7 @@ class Conductor:
         self._running_election.resign(leave=True)
         if tenure is None or tenure.stop is None or math.isfinite(tenure.stop.cancel_at):
             # kopf would cancel running handlers earlier than the drain budget says; in the other case it shall.
-            queueing = self.parts.settings.queueing
-            queueing.exit_timeout = max(queueing.exit_timeout, self.rules.drain_timeout)
+            seam.allow_jobs(self.parts.settings, self.rules.drain_timeout)
         self._woken.set()
 
     async def finish(self) -> None:
@@ -211,7 +210,10 @@ class Conductor:
             self.leave()
             if self.tenure is not None:
                 await closing.all_done([asyncio.ensure_future(self._drain(self.tenure))])
-            await closing.join(self._election, self._time_for_release())
+            if not await closing.join(self._election, self._time_for_release()) and self.tenure is not None:
+                logger.warning(
+                    "The Lease may not have been given back in time: the next leader waits until it expires."
+                )
         finally:
             self._resources.close()
 
@@ -230,8 +232,7 @@ class Conductor:
             )
             raise SettingsError([sentence + "drop the settings of peering, or disable the election."])
         settings.peering.standalone = True
-        if getattr(settings.watching, "chunk_size", 0) is None:  # the setting came with 1.45
-            settings.watching.chunk_size = seam.CHUNK_SIZE
+        seam.list_in_chunks(settings)
 
     async def _conduct(self) -> None:
         while True:
@@ -291,7 +292,7 @@ class Conductor:
         self._look_at_claim(tenure)
         if not tenure.over:
             self.parts.stop_daemons()
-            tenure.wake_sleepers()
+            tenure.end_waiting()
 
     async def _pause(self) -> None:
         """Pause kopf, and be sure that each stream has noticed, for one that has not would not list anew when reopened.

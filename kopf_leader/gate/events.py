@@ -15,7 +15,7 @@ from typing import Any
 from kopf_leader.gate import seam
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE
-from kopf_leader.gate.tenure import Tenure
+from kopf_leader.gate.tenure import Job, Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
 
@@ -45,8 +45,9 @@ class Intake:
         job: asyncio.Task[Any] = asyncio.create_task(
             self.parts.processor(raw_event=raw_event, **kwargs), context=context
         )
-        if (pressure := kwargs.get("stream_pressure")) is not None:
-            tenure.pressures[job] = pressure
+        indexed = kwargs.get("operator_indexed")
+        waits = indexed is not None and indexed.is_off()
+        tenure.add_job(job, Job(kwargs.get("stream_pressure"), indexed if waits else None))
         try:
             return await job  # cancelled from outside, it cancels the job and waits for it
         except asyncio.CancelledError:

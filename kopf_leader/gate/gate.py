@@ -1,5 +1,6 @@
 """The gate of this process: what is put into kopf's places, and what can be read from outside."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
@@ -89,6 +90,10 @@ class Gate:
             handler = replace(handler, fn=_checked(handler.fn, tenure))  # it may have to queue for a thread
         try:
             return await original(handler)
+        except asyncio.CancelledError:
+            if tenure.shut:
+                tenure.counters.handlers_cancelled += 1
+            raise
         except NotLeader:
             if tenure.term.valid:
                 raise  # of another term, or the handler's own idea: a failure like any other

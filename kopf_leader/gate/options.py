@@ -13,7 +13,8 @@ from typing import Any, Literal
 from kopf_leader.clients.base import LeaseClient
 from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.durations import parse_duration
-from kopf_leader.protocol.settings import MAX_DURATION, Settings
+from kopf_leader.protocol.record import MAX_DURATION
+from kopf_leader.protocol.settings import Settings
 
 OnLost = Literal["standby", "exit"]
 ClientFactory = Callable[[], LeaseClient]

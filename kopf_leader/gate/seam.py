@@ -58,6 +58,7 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("kopf._cogs.clients.watching", "Bookmark.LISTED", ()),
     ("kopf._cogs.clients.auth", "vault_var", ()),
     ("kopf._cogs.structs.bodies", "Body", ()),
+    ("kopf._cogs.configs.configuration", "NetworkingSettings.error_backoffs", ()),
 )
 _PARTS = ("registry", "settings", "memories", "indexers", "memobase")
 
@@ -310,3 +311,15 @@ def peering_wanted(settings: Any) -> bool:
     """Whether the operator was asked to use kopf's peering, as opposed to using it where it happens to be there."""
     peering = settings.peering
     return not peering.standalone and (peering.mandatory or peering.name != "default")
+
+
+def list_in_chunks(settings: Any) -> None:
+    """Have long lists come in pages, unless the user has decided on that; the setting exists since 1.45."""
+    if getattr(settings.watching, "chunk_size", 0) is None:
+        settings.watching.chunk_size = CHUNK_SIZE
+
+
+def allow_jobs(settings: Any, seconds: float) -> None:
+    """Have kopf wait at least that long, when it stops, for the events that are being handled."""
+    queueing = settings.queueing if hasattr(settings, "queueing") else settings.batching  # its name until 1.41
+    queueing.exit_timeout = max(queueing.exit_timeout, seconds)

@@ -3,20 +3,34 @@
 kopf has no list of it: an orphaned daemon, a task that a handler has forgotten, a thread of `asyncio.to_thread` whose
 handler was cancelled are in none of its books, and each of them would go on beside the next leader (L12). So every
 task of the loop is looked at when it is created: one created under a term (see `fence`) is that term's until it ends.
-Threads that users' code starts by itself (`threading.Thread`) and child processes are beyond it.
+Threads that users' code starts by itself (`threading.Thread`) and child processes are beyond it. What a handler starts
+for the whole life of the process (a client with tasks in the background) is cut off with the term: such things belong
+into start-up handlers.
 """
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE, TermOver
 from kopf_leader.protocol.state import StopLeading
 from kopf_leader.protocol.term import Term
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the handling of one event may wait for."""
+
+    pressure: asyncio.Event | None
+    """It ends kopf's sleep until the next attempt at a handler."""
+    indexed: Any
+    """kopf's toggle that holds all handlers back until the indices are filled; None when they are."""
 
 
 class Tenure:
@@ -38,8 +52,7 @@ class Tenure:
         self.over = False
         """Whether nothing runs, and never will. Any thread; it never goes back."""
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.pressures: dict[asyncio.Task[Any], asyncio.Event] = {}
-        """Of each job, what ends kopf's sleep until the next attempt at a handler."""
+        self.jobs: dict[asyncio.Task[Any], Job] = {}
         self.threads = 0
         self._changed = changed
         self._ended = ended
@@ -76,7 +89,7 @@ class Tenure:
 
     def _discard(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
-        self.pressures.pop(task, None)
+        self.jobs.pop(task, None)
         if self.shut and not self.tasks:
             self._changed()
 
@@ -93,26 +106,40 @@ class Tenure:
             finally:
                 with self._lock:
                     self.threads -= 1
-                if self.shut:
+                if self.shut and not self.threads:
                     self._changed()
 
         return run
 
-    def wake_sleepers(self) -> None:
-        """End the jobs that only wait for the next attempt at a handler: there will be none."""
-        for pressure in list(self.pressures.values()):
-            pressure.set()
+    def add_job(self, task: asyncio.Task[Any], job: Job) -> None:
+        """Remember what a job may come to wait for."""
+        if not task.done():
+            self.jobs[task] = job
+
+    def end_waiting(self) -> None:
+        """End the jobs that only wait for handlers to start: none will."""
+        for task, job in list(self.jobs.items()):
+            if job.pressure is not None:
+                job.pressure.set()
+            if job.indexed is not None and job.indexed.is_off():
+                task.cancel()
 
     def cancel(self) -> None:
         """Cancel every task; threads can only be waited for."""
         for task in list(self.tasks):
             if not task.done():
                 task.cancel()
-                self.counters.handlers_cancelled += 1
 
     def running(self) -> list[asyncio.Task[Any]]:
         """The tasks that are not done. Any thread."""
         return [task for task in list(self.tasks) if not task.done()]
+
+
+def _counts(executor: Any, function: Callable[..., Any]) -> bool:
+    """Whether it may do harm: looking up a name does none, and takes half a minute when the network fails."""
+    if isinstance(executor, ProcessPoolExecutor):  # which could not pickle the wrapper
+        return False
+    return function not in (socket.getaddrinfo, socket.getnameinfo)
 
 
 @contextmanager
@@ -131,7 +158,7 @@ def tracking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
     def submit(executor: Any, function: Callable[..., Any], *args: Any) -> Any:
         tenure = TENURE.get()
-        if tenure is not None and not isinstance(executor, ProcessPoolExecutor):  # which could not pickle the wrapper
+        if tenure is not None and _counts(executor, function):
             function = tenure.in_thread(function)
         return run_in_executor(executor, function, *args)
 

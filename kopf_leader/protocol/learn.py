@@ -123,7 +123,7 @@ def _mine(state: State) -> Iterator[tuple[Write, str | None]]:
     if state.hold is not None:
         yield state.hold.write, state.hold.uid
     for write in (state.flight, state.refused, *state.doubtful):
-        if write is not None:
+        if write is not None and write.kind is not Kind.ASK:  # its record is the holder's
             yield write, None if write.base is None else write.base.uid
 
 

@@ -84,7 +84,7 @@ def phase(state: State) -> Phase:
         return Phase.RELEASING
     if state.hold is not None:
         return Phase.HOLDING
-    if state.flight is not None:
+    if state.flight is not None and state.flight.kind is not Kind.ASK:
         return Phase.ACQUIRING
     return Phase.STANDBY if state.known else Phase.UNKNOWN
 
@@ -125,7 +125,8 @@ def _close(settings: Settings, state: State, now: Instant) -> tuple[State, list[
     else:
         return state, []
     stop = StopLeading(reign.token, closing.reason, closing.cancel_at, closing.exit_at)
-    return replace(state, closing=closing), [stop]
+    wish = Wish.RESIGN if reason is Reason.ASKED else state.wish
+    return replace(state, closing=closing, wish=wish), [stop]
 
 
 def _why_close(settings: Settings, state: State, now: Instant) -> Reason | None:
@@ -140,6 +141,8 @@ def _why_close(settings: Settings, state: State, now: Instant) -> Reason | None:
         return Reason.DENIED
     if state.wish is not Wish.STAND:
         return Reason.LEAVING if state.wish is Wish.LEAVE else Reason.RESIGNED
+    if state.sight is not None and state.sight.asks.sends_away(settings.identity):
+        return Reason.ASKED
     return Reason.RENEW_DEADLINE if now.at >= reign.t0 + settings.renew_deadline else None
 
 

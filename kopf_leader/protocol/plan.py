@@ -4,8 +4,12 @@ from dataclasses import replace
 from math import inf
 
 from kopf_leader.protocol.record import (
+    ANYBODY,
     MAX_TRANSITIONS,
+    PRIORITY,
     RELEASED_DURATION,
+    TRANSFER_TO,
+    Asks,
     LeaseRecord,
     creation,
     replacement,
@@ -36,11 +40,15 @@ def next_write(settings: Settings, state: State, now: Instant) -> tuple[Kind, fl
 
 def free_at(settings: Settings, state: State) -> float:
     """When a candidate may take the Lease that it sees, in local seconds (L6, L11, L14)."""
+    record, asks = (state.sight.record, state.sight.asks) if state.sight is not None else (LeaseRecord(), Asks())
+    if asks.hold is not None:
+        return inf
     if state.hold is not None:
         return state.hold.start_at
-    record = state.sight.record if state.sight is not None else LeaseRecord()
     if record.released or (record.empty and not state.seen_hold):
-        return -inf
+        called = not asks.transfer_to or asks.transfer_to == ANYBODY or asks.calls(settings.identity)
+        # Whoever was called gets a moment before the others; then its turn is over, and it was called in vain.
+        return -inf if called else state.changed_at + settings.retry_period
     return state.changed_at + max(record.duration or 0, settings.lease_duration)
 
 
@@ -54,7 +62,7 @@ def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tup
     if base is None:
         body = creation(name=settings.name, namespace=settings.namespace, record=record, labels=settings.labels)
     else:
-        body = replacement(base, record, settings.labels)
+        body = replacement(base, record, labels=settings.labels, asks=_asks(settings, kind))
     write = Write(kind=kind, record=record, base=base, over=state.version, sent_at=now.at)
     return Send(write, body), stamped
 
@@ -68,6 +76,8 @@ def _record(settings: Settings, state: State, kind: Kind, moment: str) -> LeaseR
         renew_time=moment,
         transitions=seen.transitions,
     )
+    if kind is Kind.ASK:
+        return seen
     if kind is Kind.RENEW:
         return replace(taken, acquire_time=seen.acquire_time)
     if kind is Kind.RELEASE:
@@ -75,6 +85,15 @@ def _record(settings: Settings, state: State, kind: Kind, moment: str) -> LeaseR
     if kind is Kind.ACQUIRE and state.hold is None:
         return replace(taken, transitions=min(seen.transitions + 1, MAX_TRANSITIONS))  # L3
     return taken
+
+
+def _asks(settings: Settings, kind: Kind) -> dict[str, str | None]:
+    """The annotations that go with a write: who takes the Lease puts its priority there, and calls nobody any more."""
+    if kind is Kind.ACQUIRE:
+        return {TRANSFER_TO: None, PRIORITY: str(settings.priority) if settings.priority else None}
+    if kind is Kind.RELEASE:
+        return {PRIORITY: None}
+    return {TRANSFER_TO: settings.identity} if kind is Kind.ASK else {}
 
 
 def _giving_back(state: State) -> bool:
@@ -107,4 +126,18 @@ def _to_hold(settings: Settings, state: State, now: Instant) -> tuple[Kind, floa
         return Kind.CREATE, state.stand_back
     if state.reign is not None:
         return None  # something of the last term may still run
-    return Kind.ACQUIRE, max(free_at(settings, state), state.stand_back)
+    at = max(free_at(settings, state), state.stand_back)
+    if now.at < at and _outranks(settings, state):
+        return Kind.ASK, state.stand_back
+    return Kind.ACQUIRE, at
+
+
+def _outranks(settings: Settings, state: State) -> bool:
+    """Whether the holder is to be asked for its place: it is of lower priority, and nobody has asked yet.
+
+    Asking leaves the record as it is, so it keeps no silent holder alive.
+    """
+    sight = state.sight
+    if state.hold is not None or sight is None or not sight.record.holder:
+        return False
+    return not sight.asks.transfer_to and sight.asks.hold is None and settings.priority > sight.asks.priority

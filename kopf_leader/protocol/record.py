@@ -6,6 +6,7 @@ the whole object: the record, and what a later write needs to be refused when th
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ API_VERSION = "coordination.k8s.io/v1"
 MAX_TRANSITIONS = 2_147_483_647  # int32: one more is refused by the API server for good (L3)
 MAX_DURATION = 2_147_483_647  # int32, too
 RELEASED_DURATION = 1  # client-go `leaderelection.go`, `release`: holder "", one second (L14)
+TRANSFER_TO, HOLD, PRIORITY = "kopf-leader/transfer-to", "kopf-leader/hold", "kopf-leader/priority"
+ANYBODY = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -44,6 +47,26 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asks:
+    """What people and candidates ask of the others, by annotations on the Lease; unlike the spec it proves nothing."""
+
+    transfer_to: str = ""
+    """Whose turn it shall be: an identity, a pod's name, or `*` for anybody but the holder."""
+    hold: str | None = None
+    """Why nobody shall lead; None where nobody asks for that."""
+    priority: int = 0
+    """The holder's, as it has put it there itself."""
+
+    def sends_away(self, identity: str) -> bool:
+        """Whether the holder of this identity is asked to step down."""
+        return self.hold is not None or bool(self.transfer_to and not self.calls(identity))
+
+    def calls(self, identity: str) -> bool:
+        """Whether this candidate is the one whose turn it shall be."""
+        return self.transfer_to == identity or bool(self.transfer_to and identity.startswith(f"{self.transfer_to}_"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sight:
     """One look at the Lease: by a reply, a read or a watch event."""
 
@@ -51,6 +74,7 @@ class Sight:
     """The resourceVersion: of one resource they compare as integers (KEP-5504)."""
     uid: str
     record: LeaseRecord
+    asks: Asks = Asks()
     lease: Mapping[str, Any] = field(compare=False, hash=False, repr=False, default_factory=dict)
     """The object as it was sent, for the next PUT (L1)."""
 
@@ -63,8 +87,13 @@ def sight_of(lease: object) -> Sight:
     uid = metadata.get("uid")
     if not isinstance(uid, str) or not uid:
         raise ValueError("The API server answered with a Lease without a uid.")
-    spec = lease.get("spec")
-    return Sight(version=version_of(lease), uid=uid, lease=lease, record=decode(spec or {}))
+    return Sight(
+        version=version_of(lease),
+        uid=uid,
+        lease=lease,
+        record=decode(lease.get("spec")),
+        asks=asks_of(metadata.get("annotations")),
+    )
 
 
 def version_of(thing: Mapping[str, Any]) -> int:
@@ -91,6 +120,21 @@ def decode(spec: object) -> LeaseRecord:
     )
 
 
+def asks_of(annotations: object) -> Asks:
+    """Read our annotations; what is not of its type counts as absent."""
+    texts = (
+        {key: text for key, text in annotations.items() if isinstance(text, str)}
+        if isinstance(annotations, Mapping)
+        else {}
+    )
+    priority = texts.get(PRIORITY, "")
+    return Asks(
+        transfer_to=texts.get(TRANSFER_TO, ""),
+        hold=texts.get(HOLD),
+        priority=int(priority) if re.fullmatch(r"-?[0-9]{1,9}", priority) else 0,
+    )
+
+
 def encode(record: LeaseRecord) -> dict[str, Any]:
     """The five fields of the spec as they are written: all of them, always (L2)."""
     return {
@@ -102,14 +146,23 @@ def encode(record: LeaseRecord) -> dict[str, Any]:
     }
 
 
-def replacement(base: Sight, record: LeaseRecord, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The body of a PUT: the object as last seen, with its uid and version, and only our fields changed (L1)."""
+def replacement(
+    base: Sight, record: LeaseRecord, *, labels: Mapping[str, str], asks: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """The body of a PUT: the object as last seen, with its uid and version, and only our fields changed (L1).
+
+    `asks` has the annotations of ours that change; None takes one away.
+    """
     body: dict[str, Any] = copy.deepcopy(dict(base.lease))
     metadata = body["metadata"] = dict(body.get("metadata") or {})
     metadata["uid"], metadata["resourceVersion"] = base.uid, str(base.version)
     if labels:
         have = metadata.get("labels")
         metadata["labels"] = {**(have if isinstance(have, Mapping) else {}), **labels}
+    if asks:
+        have = metadata.get("annotations")
+        changed = {**(have if isinstance(have, Mapping) else {}), **asks}
+        metadata["annotations"] = {key: text for key, text in changed.items() if text is not None}
     spec = body.get("spec")
     body["spec"] = {**(spec if isinstance(spec, Mapping) else {}), **encode(record)}
     return body

@@ -42,6 +42,8 @@ class Settings:
     """The longest that one request may take; None: half of the renew deadline, at least one second."""
     drain_timeout: float = 10.0
     """How long running handlers may go on after the gate has closed, before they are cancelled (L12)."""
+    priority: int = 0
+    """Who shall lead: a candidate asks a holder of lower priority for the lead; equal ones leave each other alone."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Labels to put on the Lease; other labels are left alone."""
 

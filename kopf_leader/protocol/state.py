@@ -29,6 +29,7 @@ class Kind(enum.Enum):
     ACQUIRE = "acquire"  # PUT: begins a new term (L9)
     RENEW = "renew"  # PUT: goes on holding
     RELEASE = "release"  # PUT: gives it back (L14)
+    ASK = "ask"  # PUT: asks the holder for its place, and leaves the record as it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class Reason(enum.Enum):
     DELETED = "the Lease was deleted"
     DENIED = "the API server refuses the credentials or the rights"
     RESIGNED = "asked to step down"
+    ASKED = "asked by the Lease to let somebody else lead, or nobody"
     LEAVING = "the process is shutting down"
 
 

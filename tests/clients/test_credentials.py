@@ -5,6 +5,7 @@ import base64
 import traceback
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import aiohttp
 import kopf
@@ -275,6 +276,32 @@ async def test_login_fails(error, says, connect):
         assert "s3cret" not in str(caught.value)
         assert caught.value.status is None
         assert caught.value.__cause__ is error
+
+
+async def test_login_fails_in_a_sentence(connect):
+    """A login handler's caller that has put the failure into a sentence is not interrupted."""
+
+    async def login():
+        raise LeaseAPIError("No login handler could log in.", status=401)
+
+    with pytest.raises(LeaseAPIError, match=r"^No login handler could log in\.$") as caught:
+        await connect(login).read()
+    assert caught.value.status == 401
+
+
+async def test_login_brings_a_stranger(serve, connect):
+    """Something with a server, but none of kopf's credentials, ends in the promised error."""
+    server = await serve(always(reply(200, LEASE)))
+    brought = iter([kopf.ConnectionInfo(server=server.url), SimpleNamespace(server=server.url)])
+
+    async def login():
+        return next(brought)
+
+    client = connect(login)
+    await client.login()
+    with pytest.raises(LeaseAPIError, match="cannot be used"):
+        await client.login()
+    assert await client.read() == LEASE
 
 
 @pytest.mark.parametrize("brought", [None, "credentials", {}])

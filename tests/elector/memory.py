@@ -37,6 +37,14 @@ class MemoryLease:
         assert self.lease is not None
         self._store("MODIFIED", {**self.lease, "spec": {**self.lease["spec"], **spec}})
 
+    def annotate(self, **annotations: str | None) -> None:
+        """Set or (None) remove annotations of ours, as `kopf-leader` or kubectl would."""
+        assert self.lease is not None
+        changed = {f"kopf-leader/{key.replace('_', '-')}": text for key, text in annotations.items()}
+        have = {**self.lease["metadata"].get("annotations", {}), **changed}
+        kept = {key: text for key, text in have.items() if text is not None}
+        self._store("MODIFIED", {**self.lease, "metadata": {**self.lease["metadata"], "annotations": kept}})
+
     def delete(self) -> None:
         assert self.lease is not None
         gone, self.lease = self.lease, None

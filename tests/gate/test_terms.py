@@ -95,6 +95,32 @@ def test_what_users_keep_in_memory_survives(operator, cluster):
     op.stop()
 
 
+def test_jobs_that_wait_for_the_indices_hold_up_nobody(operator, cluster):
+    """A job that kopf holds back until the indices are filled has not started its handlers: it ends when the gate closes."""
+    op = operator()
+    for number in range(5):
+        cluster.create(f"o{number}")
+
+    @kopf.index(PLURAL, id="names", **op.on)
+    async def names(name, **_):
+        op.count("indexing")
+        if name == "o0":
+            await asyncio.Event().wait()
+
+    @kopf.on.create(PLURAL, **op.on)
+    async def created(**_):
+        op.count("created")
+
+    op.start()
+    op.lead()
+    wait_for(lambda: op.counted["indexing"] == 5, "the indices to be filled")
+    op.election.stop(cancel_in=1000, exit_in=2000)
+    assert op.election.released.wait(60)
+    op.election.stop()
+    assert op.counted["created"] == 0
+    op.stop()
+
+
 def test_a_term_lost_while_the_indices_are_filled(operator, cluster):
     """A term that ends while kopf holds handlers back for its indices leaves no object unindexed and none unhandled."""
     op = operator()

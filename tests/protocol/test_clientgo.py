@@ -3,7 +3,6 @@
 The numbers of the cases are those of the table in `tests/README.md`.
 """
 
-
 from kopf_leader.protocol.record import decode, encode
 from kopf_leader.protocol.state import Kind, Reason, Send
 from kopf_leader.testing.link import Fate, Work

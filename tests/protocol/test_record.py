@@ -73,7 +73,7 @@ def test_only_what_is_no_lease_is_refused(lease):
     except ValueError as error:
         assert str(error).endswith((".", "limit"))
     else:
-        assert replacement(sight, sight.record, {})["metadata"]["uid"] == sight.uid
+        assert replacement(sight, sight.record, labels={}, asks={})["metadata"]["uid"] == sight.uid
 
 
 @given(specs)
@@ -138,7 +138,7 @@ def test_only_our_fields_change(record, labels):
         "extra": [1],
     }
     before = json.dumps(lease)
-    body = replacement(sight_of(lease), record, labels)
+    body = replacement(sight_of(lease), record, labels=labels, asks={})
     assert json.dumps(lease) == before
     assert body["spec"] == {"strategy": "s", **encode(record)}
     assert body["metadata"] == {**lease["metadata"], "labels": {"theirs": "x", **labels}}
