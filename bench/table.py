@@ -11,7 +11,7 @@ HEADINGS = ("what", "to reach", "reached", "n", "p50", "p95", "mean", "max", "no
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One series of measurements, or one answer. `target` is what is to be reached; `bound` judges it.
+    """One series of measurements, or one answer. `target` is what is to be reached, in words; `reached` the verdict.
 
     Lines without a target stand beside the one above, for comparison.
     """

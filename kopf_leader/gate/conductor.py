@@ -169,6 +169,7 @@ class Conductor:
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._prepare_settings()
+        self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
         self._election = election = self._make_election(self, self.parts.login)
         self._resources.enter_context(tracking(self._loop))
@@ -304,6 +305,7 @@ class Conductor:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await self._toggle.turn_to(True)
+        self.intake.interrupt()
 
     async def _drain(self, tenure: Tenure) -> None:
         await closing.drain(tenure, woken=self._woken, now=self._now, look=lambda: self._stop_sleeping(tenure))

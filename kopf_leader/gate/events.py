@@ -32,6 +32,7 @@ class Intake:
         self.tenure: Tenure | None = None
         """The tenure that the gate was last opened for."""
         self._rosters: dict[seam.Stream, _Roster] = {}
+        self._waiting: set[asyncio.Timeout] = set()
 
     async def process(self, *, raw_event: Any, **kwargs: Any) -> Any:
         """Handle one event in a job of its own, so that it can be cancelled alone; or drop it."""
@@ -42,9 +43,7 @@ class Intake:
             return None
         context = contextvars.copy_context()
         context.run(TENURE.set, tenure)
-        job: asyncio.Task[Any] = asyncio.create_task(
-            self.parts.processor(raw_event=raw_event, **kwargs), context=context
-        )
+        job: asyncio.Task[Any] = asyncio.create_task(self._handle(raw_event, **kwargs), context=context)
         indexed = kwargs.get("operator_indexed")
         waits = indexed is not None and indexed.is_off()
         tenure.add_job(job, Job(kwargs.get("stream_pressure"), indexed if waits else None))
@@ -55,6 +54,22 @@ class Intake:
             if worker is not None and worker.cancelling():
                 raise
             return None  # only the job was: by the gate, or refused by the fence
+
+    async def _handle(self, raw_event: Any, **kwargs: Any) -> Any:
+        """Let kopf handle it; once more where it has spent the event on a patch that turned out to change nothing.
+
+        kopf keeps a patch that the API server has refused until the next event, and runs no handlers with it, as the
+        patch will bring an event of its own. If somebody else has done the same change meanwhile (a former leader whose
+        request landed late), none comes, and the object would be left alone for good.
+        """
+        body = raw_event["object"]
+        kept = await self.parts.keeps_patch(body)
+        version = await self.parts.processor(raw_event=raw_event, **kwargs)
+        spent = kept and version is None and not await self.parts.keeps_patch(body)
+        if not spent or raw_event["type"] == "DELETED":
+            return version
+        again = {**kwargs, "resource_indexed": None} if "resource_indexed" in kwargs else kwargs
+        return await self.parts.processor(raw_event=raw_event, **again)
 
     async def _drop(self, raw_event: Any, *, resource: Any, **kwargs: Any) -> None:
         self.counters.events_dropped += 1
@@ -78,9 +93,7 @@ class Intake:
         listed: _Roster = {}
         roster: _Roster = listed
         async with aclosing(original()) as events:  # type: ignore[type-var]  # an async generator of kopf's
-            async for event in events:
-                if tenure.shut:
-                    return
+            while (event := await self._next(events, tenure)) is not None:
                 if isinstance(event, dict):
                     event[_MARK] = tenure
                     _note(roster, event)
@@ -88,6 +101,28 @@ class Intake:
                     await self._forget_missing(stream, listed)
                     roster = self._rosters[stream] = listed
                 yield event
+
+    def interrupt(self) -> None:
+        """End the waiting of all streams: kopf's pause does not reach one that sleeps until its next attempt."""
+        for patience in self._waiting:
+            patience.reschedule(0)
+
+    async def _next(self, events: AsyncIterator[Any], tenure: Tenure) -> Any:
+        """The next event, or None at the end of the stream or of the term."""
+        event: Any = None
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._waiting.add(patience)
+                try:
+                    event = await anext(events, None)
+                finally:
+                    self._waiting.discard(patience)
+        except TimeoutError:
+            if not patience.expired():
+                raise  # the stream's own
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # kopf swallows a cancellation that comes while it pauses, and would go on
+        return None if tenure.shut else event
 
     async def _forget_missing(self, stream: seam.Stream, listed: _Roster) -> None:
         """Forget objects that were deleted while nobody looked: kopf itself keeps them in its memory for good."""

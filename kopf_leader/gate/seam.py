@@ -20,6 +20,7 @@ import importlib.metadata
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import kopf
@@ -35,6 +36,7 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (f"{_REACTOR}.running", "run_tasks", ("root_tasks", "ignored")),
     (f"{_REACTOR}.processing", "process_resource_event", ("raw_event", "resource", "operator_indexed")),
     (f"{_REACTOR}.inventory", "ResourceMemories.iter_all_memories", ()),
+    (f"{_REACTOR}.inventory", "ResourceMemories.iter_all_daemon_memories", ()),
     (f"{_REACTOR}.inventory", "ResourceMemories.recall", ("raw_body", "noticed_by_listing", "memobase")),
     (f"{_REACTOR}.inventory", "ResourceMemories.forget", ("raw_body",)),
     ("kopf._core.actions.execution", "invoke_handler", ("handler", "cause")),
@@ -211,6 +213,18 @@ class Parts:
         """The election's own word in whether the operator is paused; it begins with yes."""
         return await self.paused.make_toggle(True, name="not the leader")
 
+    def steady_killer(self) -> None:
+        """Let kopf's daemon killer walk over a copy: before 1.45 it falls over a daemon that ends meanwhile.
+
+        It is a root task, so the operator would stop. The more daemons end at once, the more likely it is.
+        """
+
+        def copies() -> list[SimpleNamespace]:
+            memories = [memory.daemons_memory for memory in self.memories.iter_all_memories()]
+            return [SimpleNamespace(running_daemons=dict(memory.running_daemons)) for memory in memories]
+
+        self.memories.iter_all_daemon_memories = copies
+
     def stop_daemons(self) -> int:
         """Tell all daemons and timers at once to stop, as for a pause; how many had not been told yet.
 
@@ -269,6 +283,10 @@ class Parts:
         if not memory.daemons_memory.running_daemons:  # else kopf stops them when it learns of the deletion
             await self.memories.forget(body)
             self.indexers.discard(body=body)
+
+    async def keeps_patch(self, body: Mapping[str, Any]) -> bool:
+        """Whether kopf keeps a patch of this object that the API server has refused (since 1.44)."""
+        return bool(getattr(await self.memories.recall(body, ephemeral=True), "remaining_patch", None))
 
     async def login(self) -> Any:
         """Run the operator's login handlers; the credentials of the highest priority, or None. For any event loop.

@@ -23,7 +23,7 @@ from tests.gate.operators import PLURAL, Cluster, wait_for
 config = json.loads(os.environ["CHILD_CLUSTER"])
 cluster = Cluster(Api(config["url"], Path(config["ca"]), config["token"]), config["namespace"])
 scenario = sys.argv[1]
-election: FakeElection
+made: list[FakeElection] = []
 
 
 def say(text):
@@ -73,18 +73,22 @@ class Stuck(logging.Handler):
 
 
 def make_election(follower, login):
-    global election
-    election = Echo(follower, login, drain=30.0 if scenario != "swallow" else 1.0)
-    return election
+    made.append(Echo(follower, login, drain=30.0 if scenario != "swallow" else 1.0))
+    return made[0]
+
+
+def tell_when_ready():
+    wait_for(lambda: made and made[0].started.is_set(), "a start")
+    say("ready")
 
 
 def obey():
     for line in sys.stdin:
         match line.split():
             case ["lead"]:
-                election.lead()
+                made[0].lead()
             case ["stop", reason, cancel_in, exit_in]:
-                election.stop(Reason[reason], cancel_in=float(cancel_in), exit_in=float(exit_in))
+                made[0].stop(Reason[reason], cancel_in=float(cancel_in), exit_in=float(exit_in))
 
 
 attach(
@@ -96,6 +100,6 @@ if scenario == "deaf-logs":
     logging.getLogger().addHandler(Stuck())
 logging.basicConfig(level=logging.INFO)
 threading.Thread(target=obey, daemon=True).start()
-threading.Thread(target=lambda: (wait_for(lambda: "election" in globals() and election.started.is_set(), "a start"), say("ready")), daemon=True).start()
+threading.Thread(target=tell_when_ready, daemon=True).start()
 kopf.run(namespaces=[cluster.namespace])
 say("over")

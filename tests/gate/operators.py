@@ -6,10 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import kopf
 
+from kopf_leader.gate import stuck
 from kopf_leader.gate.attach import attach, detach
 from kopf_leader.gate.gate import Gate
 from tests.controlplane.api import Api
@@ -125,12 +126,16 @@ class Operator:
         assert self.gate is not None
         return self.gate._conductor
 
+    def paused(self) -> bool:
+        """Whether kopf is paused: the streams are closed."""
+        return bool(self.conductor.parts.paused.is_on())
+
     def make_election(self, follower: Any, login: Any) -> FakeElection:
         self._election = FakeElection(follower, login, **self._election_options)
         self._made.set()
         return self._election
 
-    def start(self) -> "Operator":
+    def start(self) -> Self:
         self.gate = attach(make_election=self.make_election, **self._gate_options)
         self._thread.start()
         wait_for(
@@ -150,7 +155,11 @@ class Operator:
     def join(self, seconds: float = 90.0) -> None:
         self._thread.join(seconds)
         detach()
-        assert not self._thread.is_alive(), "the operator has not stopped"
+        if self._thread.is_alive():
+            assert self.loop is not None
+            tasks = [*asyncio.all_tasks(self.loop)]
+            stacks = "\n".join([*stuck._task_stacks(tasks), *stuck._thread_stacks()])
+            raise AssertionError(f"the operator has not stopped; {self.election.said}\n{stacks}")
 
     def leave(self) -> None:
         """Whatever the test did: end it."""
@@ -167,7 +176,7 @@ class Operator:
         wait_for(lambda: self.gate.counters.opened > opened, "the gate to open")
         return term
 
-    def __enter__(self) -> "Operator":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:

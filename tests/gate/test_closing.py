@@ -71,7 +71,7 @@ def test_queued_events_are_dropped(operator, cluster):
     wait_for(lambda: len(op.conductor.tenure.jobs) == 1, "one job")
     time.sleep(0.3)
     op.election.stop()
-    wait_for(lambda: op.conductor.parts.paused.is_on(), "the pause")
+    wait_for(op.paused, "the pause")
     op.loop.call_soon_threadsafe(go_on.set)
     assert op.election.released.wait(60)
     wait_for(lambda: op.gate.counters.events_dropped > before, "the queued events to be dropped")
@@ -109,7 +109,7 @@ def test_a_blocked_loop_starts_nothing_after_the_deadline(operator, cluster):
 
 
 def test_the_claim_that_runs_out_closes_the_gate(operator, cluster):
-    """L7: if the election dies, the claim expires by itself, and the gate closes, cancels by the timeline, and drains."""
+    """L7: if the election dies, the claim expires by itself: the gate closes, cancels by the timeline, drains."""
     op = operator(slack=2.0)
     running = threading.Event()
 
@@ -179,7 +179,7 @@ def test_handlers_are_cancelled_when_it_is_time_and_waited_for(operator, cluster
     cluster.create("a")
     assert running.wait(60)
     op.election.stop(cancel_in=30.0)
-    wait_for(lambda: op.conductor.parts.paused.is_on(), "the pause")
+    wait_for(op.paused, "the pause")
     assert not cleaning.is_set()
     op.election.stop(cancel_in=0.0)  # it comes again, with nearer points
     assert cleaning.wait(60)
@@ -204,7 +204,7 @@ def test_what_a_handler_leaves_behind_is_waited_for(operator, cluster, way):
 
     async def forgotten():
         running.set()
-        while not go_on.is_set():
+        while not go_on.is_set():  # noqa: ASYNC110 (set from another thread)
             await asyncio.sleep(0.01)
         op.count("worked")
 
@@ -221,7 +221,7 @@ def test_what_a_handler_leaves_behind_is_waited_for(operator, cluster, way):
     assert running.wait(60)
     wait_for(lambda: cluster.get("a")["metadata"].get("annotations"), "the handler to be done and recorded")
     op.election.stop()
-    wait_for(lambda: op.conductor.parts.paused.is_on(), "the pause")
+    wait_for(op.paused, "the pause")
     time.sleep(0.2)
     assert not op.election.released.is_set()
     go_on.set()
@@ -267,9 +267,9 @@ def test_a_sync_handler_that_has_no_thread_yet_does_not_start(operator, cluster)
     assert running.wait(60)
     cluster.create("b")
     wait_for(lambda: len(op.conductor.tenure.jobs) == 2, "the second job")
-    wait_for(lambda: op.settings.execution.executor._work_queue.qsize(), "the second handler to be queued")
+    wait_for(op.settings.execution.executor._work_queue.qsize, "the second handler to be queued")
     op.election.stop()
-    wait_for(lambda: op.conductor.parts.paused.is_on(), "the pause")
+    wait_for(op.paused, "the pause")
     go_on.set()
     assert op.election.released.wait(60)
     assert op.counted["started"] == 1

@@ -33,7 +33,9 @@ class Child:
         self.said: list[str] = []
         self.errors: list[str] = []
         for stream, lines in ((self.process.stdout, self.said), (self.process.stderr, self.errors)):
-            threading.Thread(target=lambda s=stream, n=lines: [n.append(line.rstrip()) for line in s], daemon=True).start()
+            threading.Thread(
+                target=lambda s=stream, n=lines: [n.append(line.rstrip()) for line in s], daemon=True
+            ).start()
         self.wait_for("ready")
 
     def tell(self, command):
@@ -71,7 +73,7 @@ def child(cluster):
 
 
 def test_a_sync_handler_that_does_not_end_ends_the_process(child, cluster):
-    """L12: what cannot be stopped keeps the Lease from being released; at the exit point the stacks are logged, and out."""
+    """L12: what cannot be stopped keeps the Lease; at the exit point the stacks are logged, and the process exits."""
     op = child("sync")
     op.tell("lead")
     cluster.create("a")
@@ -158,7 +160,7 @@ def test_a_signal_reaches_the_election_while_the_loop_is_blocked(child, cluster)
 
 
 def test_a_leader_whose_loop_is_stuck_exits(child, cluster):
-    """A leader whose loop has been stuck for longer than `stuck_timeout` is given up by exit, with the stacks logged."""
+    """A leader whose loop has been stuck for longer than `stuck_timeout` exits, with the stacks logged."""
     op = child("blocked", CHILD_STUCK="1.5")
     op.tell("lead")
     cluster.create("a")

@@ -37,7 +37,7 @@ def test_the_fence_gives_the_users_pauses(backoffs):
 
 @pytest.mark.parametrize("attempts", [0, 1, 2])
 def test_the_fence_refuses_each_attempt_of_a_term_that_is_over(attempts):
-    """kopf asks for the next pause before each attempt: the first one is refused, each retry, and the last one."""
+    """Kopf asks for the next pause before each attempt: the first one is refused, each retry, and the last one."""
     tenure = make_tenure()
 
     def request():
@@ -127,7 +127,7 @@ def test_kopfs_own_write_is_refused_when_the_term_is_over(operator, cluster, cap
     cluster.create("a")
     assert running.wait(60)
     op.election.stop(Reason.RIVAL, cancel_in=10)
-    wait_for(lambda: op.conductor.parts.paused.is_on(), "the pause")
+    wait_for(op.paused, "the pause")
     go_on.set()
     assert op.election.released.wait(60)
     assert "status" not in cluster.get("a")

@@ -25,7 +25,7 @@ def tasks_of(loop):
 
 @pytest.mark.timeout(1500)
 def test_fifty_terms_leave_nothing_behind(operator, cluster, caplog):
-    """Fifty terms with daemons, timers and edits: no task, thread, memory or object left, no daemon twice, no edit lost."""
+    """Fifty terms: no task, thread, memory or object is left behind, no daemon runs twice, no edit is lost."""
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)

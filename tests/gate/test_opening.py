@@ -18,7 +18,7 @@ def test_a_standby_is_silent_until_it_leads(operator, cluster):
 
     op.start()
     assert op.settings.peering.standalone
-    wait_for(lambda: op.conductor.intake.parts.paused.is_on(), "the pause")
+    wait_for(op.paused, "the pause")
     cluster.create("b")
     assert not op.counted
     op.lead()

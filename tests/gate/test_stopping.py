@@ -14,7 +14,7 @@ from tests.gate.operators import PLURAL, Operator, wait_for
 
 
 def test_stopping_drains_before_the_release_and_cleans_up_after(operator, cluster):
-    """At SIGTERM the order is: resign, handlers and daemons finish, release, clean-up handlers; their patches arrive."""
+    """At SIGTERM: resign, let handlers and daemons finish, release, clean up; and their patches arrive."""
     op = operator()
     running, go_on = threading.Event(), asyncio.Event()
 

@@ -96,7 +96,7 @@ def test_what_users_keep_in_memory_survives(operator, cluster):
 
 
 def test_jobs_that_wait_for_the_indices_hold_up_nobody(operator, cluster):
-    """A job that kopf holds back until the indices are filled has not started its handlers: it ends when the gate closes."""
+    """A job that kopf holds back until the indices are filled has started nothing: it ends when the gate closes."""
     op = operator()
     for number in range(5):
         cluster.create(f"o{number}")

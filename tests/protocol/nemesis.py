@@ -100,7 +100,7 @@ class Play:
         healed = world.now
         # A deletion that nobody at work has seen costs a whole duration to find out, and one more for L11.
         deleted = any(name.startswith("delete") for moment, name, _ in self.faults if moment >= self.struck_at)
-        bound = (2.1 if deleted else 1.5) * self.lease_duration / self.slowest + 0.1
+        bound = (2.5 if deleted else 1.5) * self.lease_duration / self.slowest + 0.1
         if self.checker.rivals:
             bound += 2 * 4.4 + 1  # it polls
         while not self.led() and world.now < max(healed, self.exited_at) + bound:

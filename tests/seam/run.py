@@ -25,7 +25,7 @@ TESTS = ("tests/gate",)
 LEFT_OUT = ("tests/gate/test_flapping.py",)
 
 
-class CannotPrepare(RuntimeError):
+class PreparationError(RuntimeError):
     """The environment could not be made; the message ends with pip's own."""
 
 
@@ -36,7 +36,7 @@ def folder(release: str) -> Path:
 
 
 def prepare(release: str) -> Path:
-    """Make the environment unless it is there; its Python. Raises `CannotPrepare`."""
+    """Make the environment unless it is there; its Python. Raises `PreparationError`."""
     place = folder(release)
     python, stamp = place / "bin" / "python", place / "made-of"
     wanted = _recipe(release)
@@ -50,7 +50,7 @@ def prepare(release: str) -> Path:
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", constraints]
     done = subprocess.run([*command, kopf, *NEEDED], check=False, capture_output=True, text=True)
     if done.returncode:
-        raise CannotPrepare(f"The environment for kopf {release} cannot be made: {done.stderr[-2000:]}")
+        raise PreparationError(f"The environment for kopf {release} cannot be made: {done.stderr[-2000:]}")
     stamp.write_text(wanted)
     return python
 
@@ -65,7 +65,13 @@ def run(release: str, arguments: Sequence[str] = ()) -> subprocess.CompletedProc
     for name in [name for name in env if name.startswith("PYTEST_XDIST")]:
         del env[name]
     return subprocess.run(
-        [*command, *arguments], check=False, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, *arguments],
+        check=False,
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
