@@ -36,6 +36,9 @@ RINGS = (
     Ring("clients", "the client: credentials, TLS, every bad answer"),
     Ring("contract", "one suite on the embedded and the real API server: do they behave alike?", real=True),
     Ring("gate", "kopf's side: opening, closing, draining, fencing"),
+    Ring(
+        "operations", "what people see: health, metrics, Events, logs; whole processes on both API servers", real=True
+    ),
     Ring("docs", "the documentation: does it say what the code says?", workers=0),
     Ring("cli", "the command line, the environment, the examples"),
     Ring("seam", "the gate on each supported kopf release"),

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 
 from kopf_leader.cli.demonstration.performance import Interrupted, perform
-from kopf_leader.cli.demonstration.plan import LETTERS, Plan, Refused
+from kopf_leader.cli.demonstration.plan import LETTERS, Plan
+from kopf_leader.cli.refused import Refused
 from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.durations import parse_duration
 

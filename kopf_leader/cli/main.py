@@ -9,6 +9,11 @@ from kopf_leader import __version__
 # The module of each command, which has the command under its own name; what its help says in one line; the extra.
 COMMANDS = {
     "run": "Run an operator: kopf run, with leader election when it is enabled.",
+    "status": "Show who leads: once, all along, or when a condition is met.",
+    "step-down": "Ask the leader to let another candidate lead.",
+    "transfer": "Let one particular candidate lead.",
+    "hold": "Let nobody lead, until it is resumed.",
+    "resume": "End a hold.",
     "demo": "Show three replicas, their handovers, and what became of every object.",
 }
 EXTRAS = {"demo": "demo"}
@@ -23,8 +28,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (likewise)
         if cmd_name not in COMMANDS:
             return None
+        attribute = cmd_name.replace("-", "_")
         try:
-            module = importlib.import_module(f"kopf_leader.cli.{cmd_name}")
+            module = importlib.import_module(f"kopf_leader.cli.{attribute}")
         except ModuleNotFoundError as error:
             extra = EXTRAS.get(cmd_name)
             if extra is None or (error.name or "").startswith("kopf_leader"):
@@ -33,7 +39,7 @@ class LazyGroup(click.Group):
                 f"kopf-leader {cmd_name} needs {error.name}, which is not installed: "
                 f"run pip install 'kopf-leader[{extra}]'."
             ) from None
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (likewise)

@@ -37,7 +37,12 @@ def _parameter(option: Option) -> click.Option:
     )
 
 
-_OURS = {option.name: _parameter(option) for option in OPTIONS.values() if option.flag is not None}
+_KOPFS = {flag for parameter in kopf.cli.run.params for flag in parameter.opts}
+_OURS = {
+    option.name: _parameter(option)
+    for option in OPTIONS.values()
+    if option.flag is not None and option.flag not in _KOPFS
+}
 
 
 class _RunCommand(click.Command):

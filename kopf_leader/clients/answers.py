@@ -63,6 +63,13 @@ def lease_of(asked: Asked, status: int, headers: Mapping[str, str], content: byt
     return lease
 
 
+def accepted(asked: Asked, status: int, headers: Mapping[str, str], content: bytes) -> JSON:
+    """Nothing, where only the success counts. Raises `LeaseAPIError` for every other answer."""
+    if status not in (200, 201):
+        raise refusal(asked, status, headers, content)
+    return {}
+
+
 def is_about(thing: JSON, name: str) -> bool:
     """Whether an object has this name: one look at another Lease, taken for ours, would make two leaders."""
     metadata = thing.get("metadata")

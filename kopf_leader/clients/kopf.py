@@ -126,6 +126,17 @@ class KopfLeaseClient:
             return
         raise failure from cause
 
+    async def post_event(self, body: JSON) -> None:
+        """POST an Event beside the Lease, of the group that its apiVersion names. Raises `LeaseAPIError`."""
+        version = str(body["apiVersion"])
+        root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+        await self._call(
+            self._asked("POST", "create"),
+            f"{root}/namespaces/{quote(self._namespace)}/events",
+            body,
+            read=answers.accepted,
+        )
+
     async def login(self) -> None:
         """Get fresh credentials through the login handlers; see `LeaseClient.login`."""
         async with self._lock:
@@ -140,7 +151,9 @@ class KopfLeaseClient:
             async with asyncio.timeout(self._patience.request):  # a dead peer does not say goodbye
                 await close_all(every)
 
-    async def _call(self, asked: Asked, path: str, body: JSON | None = None) -> JSON:
+    async def _call(
+        self, asked: Asked, path: str, body: JSON | None = None, *, read: Callable[..., JSON] = answers.lease_of
+    ) -> JSON:
         try:
             if self._credentials is None:
                 await self._ready(asked)  # the first log-in may take longer than a request
@@ -152,7 +165,7 @@ class KopfLeaseClient:
                 async with connections.request(asked.method, url, timeout=unbounded, **options) as response:
                     content = await answers.body_of(response.content.iter_any())
             self._note(response.status)
-            return answers.lease_of(asked, response.status, response.headers, content)
+            return read(asked, response.status, response.headers, content)
         except Exception as exc:  # noqa: BLE001 (whatever it is: the protocol promises one class of errors)
             failure, cause = self._explain(asked, exc)
         raise failure from cause

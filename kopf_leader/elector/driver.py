@@ -6,12 +6,14 @@ claim runs out by the clock (L7).
 """
 
 import asyncio
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
 from kopf_leader.clients.base import LeaseClient
 from kopf_leader.elector.clock import Clock
 from kopf_leader.elector.election import Follower
+from kopf_leader.elector.observer import Observer, Observers, WatchEnd
 from kopf_leader.elector.reports import Reporter
 from kopf_leader.elector.requests import Requests
 from kopf_leader.elector.watch import Watcher
@@ -44,7 +46,14 @@ class Driver:
     """One candidate at work. Not thread-safe: see `ElectionThread`."""
 
     def __init__(
-        self, *, settings: Settings, client: LeaseClient, follower: Follower, clock: Clock, random: Random | None = None
+        self,
+        *,
+        settings: Settings,
+        client: LeaseClient,
+        follower: Follower,
+        clock: Clock,
+        observers: Iterable[Observer] = (),
+        random: Random | None = None,
     ) -> None:
         self.settings = settings
         self.state = State()
@@ -55,13 +64,14 @@ class Driver:
         self._wake_at = 0.0
         self._term: Term | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._reporter = Reporter(settings, clock)
+        self._holder: str | None = None
+        self._observer = Observers([Reporter(settings, clock), *observers])
         self._requests = Requests(
             settings=settings,
             client=client,
             clock=clock,
             post=self.post,
-            reporter=self._reporter,
+            observer=self._observer,
             random=random or Random(),  # noqa: S311 (jitter)
         )
         self._watcher: asyncio.Task[Any] | None = None
@@ -73,6 +83,7 @@ class Driver:
     async def run(self) -> None:
         """Stand as a candidate until resigned for good. Leaves no task and no connection behind, even cancelled."""
         try:
+            self._observer.begin(self._client)
             self._take(Tick())
             while not self.state.over:
                 self._take(await self._next_event())
@@ -98,7 +109,9 @@ class Driver:
         self._move_claim()
         for action in actions:
             self._perform(action, now)
-        self._reporter.changed(before, self.state, now, self._follower)
+        if self.state.sight is not before.sight or self.state.known != before.known:
+            self._tell_holder()
+        self._observer.stepped(before, self.state, now)
 
     def _move_claim(self) -> None:
         """The claim is all that other threads see of the deadline: a number, moved after every step (L7)."""
@@ -121,7 +134,7 @@ class Driver:
                 self._start_leading(token)
             case StopLeading():
                 self._follower.stop_leading(action)
-                self._reporter.stopped(action, now)
+                self._observer.stopped(action, self.state, now)
             case Exit():
                 self._follower.exit_process(action)
             case Finish():
@@ -134,11 +147,18 @@ class Driver:
             lease=lease, identity=self.settings.identity, token=token, claim=claim, clock=self._clock.time
         )
         self._follower.start_leading(self._term)
-        self._reporter.started(token)
+        self._observer.started(self._term)
+
+    def _tell_holder(self) -> None:
+        holder = self.state.sight.record.holder if self.state.sight is not None else ""
+        if holder != self._holder:
+            self._holder = holder
+            self._follower.new_leader(holder)
 
     def _watch(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
+            self._observer.watch_ended(WatchEnd.DEAF)
         self._watcher = asyncio.create_task(Watcher(self._client, self._requests).run())
         self._keep(self._watcher)
 
@@ -163,4 +183,5 @@ class Driver:
 
     async def _close(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._observer.end()
         await self._client.close()

@@ -1,25 +1,28 @@
 """What an election says in the log: one line for each change of state, and nothing for what goes as it should.
 
-Troubles that last are said once a minute at most, each with what to do about it.
+Troubles that last are said once a minute at most, each with what to do about it. The lines carry their subjects as
+fields too (`lease`, `identity`, `holder`, `term`, `reason`), which kopf's JSON log format shows beside the message.
 """
 
 import logging
 
 from kopf_leader.elector.clock import Clock
-from kopf_leader.elector.election import Follower
+from kopf_leader.elector.observer import Observer, Request, WatchEnd
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.plan import free_at
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Instant, Reason, State, StopLeading, Wish
+from kopf_leader.protocol.term import Term
 
 logger = logging.getLogger("kopf_leader")
 
 ONCE_A_MINUTE = 60.0
-_ORDERLY = (Reason.RESIGNED, Reason.LEAVING)
+ORDERLY = (Reason.RESIGNED, Reason.ASKED, Reason.LEAVING)
+"""Why a term may end with nothing wrong."""
 
 
-class Reporter:
-    """Turns steps into log lines, and tells the follower who leads."""
+class Reporter(Observer):
+    """Turns what it is told into log lines."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
@@ -27,27 +30,29 @@ class Reporter:
         self._lease = f"{settings.namespace}/{settings.name}"
         self._said: dict[str, float] = {}
         self._failing = False
+        self._failure: Exception | None = None
         self._holder: str | None = None
 
-    def started(self, token: int) -> None:
-        logger.info("Became leader: %s holds the Lease %s, term %d.", self._settings.identity, self._lease, token)
+    def started(self, term: Term) -> None:
+        line = "Became leader: %s holds the Lease %s, term %d."
+        logger.info(line, term.identity, self._lease, term.token, extra=self._fields(term=term.token))
 
-    def stopped(self, stop: StopLeading, now: Instant) -> None:
-        level = logging.INFO if stop.reason in _ORDERLY else logging.WARNING
+    def stopped(self, stop: StopLeading, state: State, now: Instant) -> None:
         logger.log(
-            level,
-            "Stops leading: %s (Lease %s, term %d). Handlers may finish for %.1f s, and are gone in %.1f s.",
-            stop.reason.value,
+            logging.INFO if stop.reason in ORDERLY else logging.WARNING,
+            "Stops leading: %s (Lease %s, identity %s, term %d). Handlers may finish for %.1f s, are gone in %.1f s.",
+            self._explain(stop, state, now),
             self._lease,
+            self._settings.identity,
             stop.token,
             max(0.0, stop.cancel_at - now.at),
             max(0.0, stop.exit_at - now.at),
+            extra=self._fields(term=stop.token, reason=stop.reason.name.lower(), holder=_holder_of(state)),
         )
 
-    def changed(self, before: State, after: State, now: Instant, follower: Follower) -> None:
-        """Look at one step from outside."""
+    def stepped(self, before: State, after: State, now: Instant) -> None:
         if after.sight is not before.sight or after.known != before.known:
-            self._tell_holder(after, follower)
+            self._tell_holder(after)
         if before.hold is None and after.hold is not None and after.hold.start_at > now.at:
             wait = after.hold.start_at - now.at
             logger.info(
@@ -55,50 +60,80 @@ class Reporter:
                 "A Lease created beforehand, as the chart does, is taken at once.",
                 self._lease,
                 wait,
+                extra=self._fields(),
             )
         if after.wish is Wish.STAND and after.hold is None and after.sight is not None:
             self._explain_wait(after, now)
 
-    def denied(self, error: Exception) -> bool:
+    def requested(self, request: Request) -> None:
+        if request.error is None or request.absent:
+            self._recovered()
+            if request.kind is not None:
+                self._failure = None
+        else:
+            self._failure = request.error
+            self._failed(request.error)
+
+    def watch_ended(self, end: WatchEnd, error: Exception | None = None) -> None:
+        if error is None or not self._denied(error):
+            level = logging.DEBUG
+            what = end.value if error is None else f"{end.value}: {describe(error)}"
+            logger.log(level, "The watch on the Lease %s is opened again, %s.", self._lease, what.removesuffix("."))
+
+    def logging_in(self, error: LeaseAPIError) -> None:
+        logger.info("Logging in again, the API server refused the credentials for the Lease %s: %s", self._lease, error)
+
+    def _explain(self, stop: StopLeading, state: State, now: Instant) -> str:
+        """Why, in one line that needs no other to be understood."""
+        if stop.reason is Reason.RIVAL and (holder := _holder_of(state)):
+            return f"{stop.reason.value}, {holder}" if holder != self._settings.identity else stop.reason.value
+        if stop.reason in (Reason.RENEW_DEADLINE, Reason.DENIED) and state.reign is not None:
+            last = "no request has failed" if self._failure is None else describe(self._failure).removesuffix(".")
+            silence = now.at - state.reign.t0
+            return f"{stop.reason.value}: no renewal accepted for {silence:.1f} s, last error: {last}"
+        return stop.reason.value
+
+    def _fields(self, **more: object) -> dict[str, object]:
+        return {"lease": self._lease, "identity": self._settings.identity, **more}
+
+    def _denied(self, error: Exception) -> bool:
         """Say which right is missing, if that is what it is: the person who can add it must learn of it."""
         denied = isinstance(error, LeaseAPIError) and error.denied
         if denied:
             self._seldom("denied", logging.ERROR, "%s", error)
         return denied
 
-    def failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
         """A request failed: refusals have a remedy, the rest is said once until it is over."""
-        if self.denied(error):
+        if self._denied(error):
             return
         if isinstance(error, LeaseAPIError) and error.refused:
             logger.debug("Refused on the Lease %s: %s", self._lease, error)  # 404 and 409 are part of the game
         elif not self._failing:
             self._failing = True
-            logger.warning("Requests for the Lease %s fail: %s Trying again.", self._lease, _describe(error))
+            logger.warning(
+                "Requests for the Lease %s fail: %s Trying again.", self._lease, describe(error), extra=self._fields()
+            )
         else:
-            logger.debug("Requests for the Lease %s still fail: %s", self._lease, _describe(error))
+            logger.debug("Requests for the Lease %s still fail: %s", self._lease, describe(error))
 
-    def recovered(self) -> None:
+    def _recovered(self) -> None:
         if self._failing:
             self._failing = False
-            logger.info("Requests for the Lease %s succeed again.", self._lease)
+            logger.info("Requests for the Lease %s succeed again.", self._lease, extra=self._fields())
 
-    def watch_broken(self, error: Exception) -> None:
-        if not self.denied(error):
-            logger.debug("The watch on the Lease %s broke, polling until it is back: %s", self._lease, _describe(error))
-
-    def logging_in(self, error: LeaseAPIError) -> None:
-        logger.info("Logging in again, the API server refused the credentials for the Lease %s: %s", self._lease, error)
-
-    def _tell_holder(self, state: State, follower: Follower) -> None:
-        holder = state.sight.record.holder if state.sight is not None else ""
+    def _tell_holder(self, state: State) -> None:
+        holder = _holder_of(state)
         if holder == self._holder:
             return
         self._holder = holder
-        follower.new_leader(holder)
         if state.hold is None and state.wish is Wish.STAND:
             logger.info(
-                "Standing by for the Lease %s: %s.", self._lease, f"{holder} holds it" if holder else "it is free"
+                "Standing by for the Lease %s as %s: %s.",
+                self._lease,
+                self._settings.identity,
+                f"{holder} holds it" if holder else "it is free",
+                extra=self._fields(holder=holder),
             )
 
     def _explain_wait(self, state: State, now: Instant) -> None:
@@ -134,10 +169,15 @@ class Reporter:
         at = self._clock.time()
         if at - self._said.get(topic, at - ONCE_A_MINUTE) >= ONCE_A_MINUTE:
             self._said[topic] = at
-            logger.log(level, line, *args)
+            logger.log(level, line, *args, extra=self._fields())
 
 
-def _describe(error: Exception) -> str:
+def _holder_of(state: State) -> str:
+    return state.sight.record.holder if state.sight is not None else ""
+
+
+def describe(error: Exception) -> str:
+    """A failure in a sentence."""
     if isinstance(error, LeaseAPIError):
         return str(error)
     if isinstance(error, TimeoutError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from kopf_leader.clients.base import JSON, LeaseClient
 from kopf_leader.elector.clock import Clock
-from kopf_leader.elector.reports import Reporter
+from kopf_leader.elector.observer import Observers, Request
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.record import sight_of, version_of
 from kopf_leader.protocol.settings import Settings
@@ -26,7 +26,7 @@ class Requests:
         client: LeaseClient,
         clock: Clock,
         post: Callable[[Event], None],
-        reporter: Reporter,
+        observer: Observers,
         random: Random,
     ) -> None:
         self._settings = settings
@@ -36,7 +36,7 @@ class Requests:
         self._login = asyncio.Lock()
         self._logins = 0
         self.post = post
-        self.reporter = reporter
+        self.observer = observer
 
     async def send(self, action: Send) -> None:
         """Send one write; tells exactly one of its four outcomes, a time-out included (L4)."""
@@ -47,13 +47,13 @@ class Requests:
             async with asyncio.timeout(max(left, 0.0)):  # what has not left by then is dropped
                 lease = await self._logged_in(lambda: request(action.body))
             self.post(Accepted(write, sight_of(lease)))
-            self.reporter.recovered()
+            self._tell(write.kind, write.sent_at)
         except LeaseAPIError as error:
-            self.reporter.failed(error)
+            self._tell(write.kind, write.sent_at, error)
             await self._pause_asked_for(error)
             self.post(Denied(write) if error.denied else Rejected(write) if error.refused else Unknown(write))
         except Exception as error:  # noqa: BLE001 (a time-out, nonsense in the answer, a mistake in a client: nobody knows)
-            self.reporter.failed(error)
+            self._tell(write.kind, write.sent_at, error)
             self.post(Unknown(write))
 
     async def read(self) -> JSON | None:
@@ -65,18 +65,18 @@ class Requests:
                 async with asyncio.timeout(self._settings.attempt_timeout):
                     lease = await self._logged_in(self._client.read)
                 self.post(Seen(sight_of(lease), sent_at))
-                self.reporter.recovered()
+                self._tell(None, sent_at)
             except LeaseAPIError as api_error:
                 if api_error.status == 404:
                     self.post(Absent(sent_at=sent_at))
-                    self.reporter.recovered()
+                    self._tell(None, sent_at, api_error)
                     return None
                 error = api_error
             except Exception as other:  # noqa: BLE001 (as above)
                 error = other
             else:
                 return lease
-            self.reporter.failed(error)
+            self._tell(None, sent_at, error)
             await self.retry_pause(error)
 
     async def retry_pause(self, error: Exception | None = None) -> None:
@@ -96,6 +96,11 @@ class Requests:
         self.post(Absent(version=version))
         return str(version)
 
+    def _tell(self, kind: Kind | None, since: float, error: Exception | None = None) -> None:
+        verb = "get" if kind is None else "create" if kind is Kind.CREATE else "update"
+        seconds = self._clock.time() - since
+        self.observer.requested(Request(verb=verb, kind=kind, seconds=seconds, error=error))
+
     async def _logged_in(self, request: Callable[[], Coroutine[Any, Any, JSON]]) -> JSON:
         """Send a request; after a 401, which means that nothing was done, log in again and send it once more (L17)."""
         logins = self._logins
@@ -106,7 +111,7 @@ class Requests:
                 raise
             async with self._login:
                 if self._logins == logins:  # else a request beside this one has just logged in
-                    self.reporter.logging_in(error)
+                    self.observer.logging_in(error)
                     await self._client.login()
                     self._logins += 1
             return await request()

@@ -7,12 +7,13 @@ the claim, which runs out by the clock (L7), and by `alive`.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kopf_leader.clients.base import LeaseClient
 from kopf_leader.elector.clock import Clock, SystemClock
 from kopf_leader.elector.driver import Driver
 from kopf_leader.elector.election import Follower
+from kopf_leader.elector.observer import Observer
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Drained, Event, Resign
 
@@ -20,7 +21,10 @@ logger = logging.getLogger("kopf_leader")
 
 
 class ElectionThread:
-    """An `Election` for one Lease. `client` is called in the thread, where the client's event loop runs."""
+    """An `Election` for one Lease. `client` is called in the thread, where the client's event loop runs.
+
+    `observers` are told what happens, in that thread.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,7 @@ class ElectionThread:
         settings: Settings,
         client: Callable[[], LeaseClient],
         follower: Follower,
+        observers: Iterable[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
@@ -35,6 +40,7 @@ class ElectionThread:
         self.failure: BaseException | None = None
         self._make_client = client
         self._follower = follower
+        self._observers = tuple(observers)
         self._lock = threading.Lock()
         self._early: list[Event] | None = []  # events from before the driver exists; None once it does, or is gone
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -53,6 +59,14 @@ class ElectionThread:
 
     def drained(self, token: int) -> None:
         self._post(Drained(token))
+
+    def call(self, function: Callable[[], None]) -> bool:
+        """Have the election's loop call this soon, to see that it turns; False where there is no loop (any more)."""
+        with self._lock:
+            if self._loop is None:
+                return False
+            self._loop.call_soon_threadsafe(function)
+            return True
 
     def join(self, timeout: float | None = None) -> bool:
         if self._thread.ident is None:
@@ -81,7 +95,13 @@ class ElectionThread:
             )
 
     async def _drive(self) -> None:
-        driver = Driver(settings=self.settings, client=self._make_client(), follower=self._follower, clock=self.clock)
+        driver = Driver(
+            settings=self.settings,
+            client=self._make_client(),
+            follower=self._follower,
+            clock=self.clock,
+            observers=self._observers,
+        )
         with self._lock:
             self._loop, self._driver = asyncio.get_running_loop(), driver
             for event in self._early or ():

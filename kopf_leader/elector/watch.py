@@ -3,6 +3,7 @@
 from contextlib import aclosing
 
 from kopf_leader.clients.base import LeaseClient, WatchEvent
+from kopf_leader.elector.observer import WatchEnd
 from kopf_leader.elector.requests import Requests
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.record import version_of
@@ -26,8 +27,10 @@ class Watcher:
                 self._version = str(version_of(lease)) if lease is not None else None
                 while True:
                     await self._listen()
+                    self._requests.observer.watch_ended(WatchEnd.ORDERLY)
             except LeaseAPIError as error:
                 if error.status == 410 and self._heard:
+                    self._requests.observer.watch_ended(WatchEnd.EXPIRED, error)
                     continue  # too old a version: read again
                 await self._broken(error)
             except Exception as error:  # noqa: BLE001 (nonsense in an event, a mistake in a client: the election goes on)
@@ -55,5 +58,5 @@ class Watcher:
                 raise LeaseAPIError(f"The watch on the Lease brought an event of the unknown kind {kind!r}.")
 
     async def _broken(self, error: Exception) -> None:
-        self._requests.reporter.watch_broken(error)
+        self._requests.observer.watch_ended(WatchEnd.BROKEN, error)
         await self._requests.retry_pause(error)

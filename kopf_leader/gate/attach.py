@@ -8,12 +8,15 @@ from kopf_leader.errors import SettingsError
 from kopf_leader.gate import seam
 from kopf_leader.gate.conductor import MakeElection, Rules
 from kopf_leader.gate.gate import Gate
+from kopf_leader.gate.operated import Operated
+from kopf_leader.operations.site import Operations
 
 
 @dataclass
 class _Held:
     gate: Gate
     uninstall: Callable[[], None]
+    operations: Operations | None
 
 
 _held: list[_Held] = []
@@ -26,6 +29,7 @@ def attach(
     stuck_timeout: float,
     on_lost: Literal["standby", "exit"] = "standby",
     slack: float = 5.0,
+    operations: Operations | None = None,
 ) -> Gate:
     """Gate every operator that is started in this process from now on. All times are in seconds.
 
@@ -35,6 +39,7 @@ def attach(
     - `stuck_timeout`: how long a leader's event loop may be blocked before the process is ended; inf for ever.
     - `on_lost`: what a lost term (not a resigned one) means: `"standby"`, or `"exit"`: the operator stops.
     - `slack`: lease duration minus renew deadline; needed only if the election itself dies while leading (L7).
+    - `operations`: what shows the people who run the process what goes on; opened here.
 
     Attaching again replaces what was attached, as long as no operator was started with it. Raises `UnsupportedKopf` if
     the installed kopf cannot be gated, and `SettingsError` if an operator was started already.
@@ -45,11 +50,23 @@ def attach(
     detach()
     rules = Rules(drain_timeout=drain_timeout, slack=slack, stuck_timeout=stuck_timeout, on_lost=on_lost)
     gate = Gate(make_election=make_election, rules=rules)
-    _held.append(_Held(gate, seam.install(gate)))
+    if operations is None:
+        _held.append(_Held(gate, seam.install(gate), None))
+        return gate
+    operations.open()
+    try:
+        uninstall = seam.install(Operated(gate, operations))
+    except Exception:
+        operations.close()
+        raise
+    _held.append(_Held(gate, uninstall, operations))
     return gate
 
 
 def detach() -> None:
     """Leave kopf as it was; for tests. Does nothing if nothing is attached."""
     while _held:
-        _held.pop().uninstall()
+        held = _held.pop()
+        held.uninstall()
+        if held.operations is not None:
+            held.operations.close()

@@ -10,22 +10,25 @@ from kopf_leader.clients.kopf import KopfLeaseClient, Login, Patience
 from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE, find_namespace
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
-from kopf_leader.elector.thread import ElectionThread
 from kopf_leader.gate.options import OPTIONS, Options
+from kopf_leader.operations.site import Operations
 from kopf_leader.protocol.settings import MAX_NAME
 
 logger = logging.getLogger("kopf_leader")
 
 
-def stand(options: Options, follower: Follower, login: Login) -> Election:
+def stand(options: Options, follower: Follower, login: Login, *, operations: Operations | None = None) -> Election:
     """The election of an operator that starts now, not yet started itself; says in one log line where and how.
 
     `login` is called in the election's own event loop. Raises `SettingsError` when the namespace is not to be found.
     """
     identity = options.identity or make_identity()
+    operations = operations or Operations()
     if not options.enabled:
         logger.info("No leader election (%s is off): this process handles alone.", OPTIONS["enabled"].flag)
-        return AlwaysLeader(identity=identity, follower=follower)
+        alone = AlwaysLeader(identity=identity, follower=follower)
+        operations.attend(alone)
+        return alone
     namespace, namespace_source = locate(options)
     settings = options.settings(namespace=namespace, identity=identity)
     client = options.client or functools.partial(
@@ -45,8 +48,9 @@ def stand(options: Options, follower: Follower, login: Login) -> Election:
         settings.renew_deadline,
         settings.retry_period,
         namespace_source,
+        extra={"lease": f"{namespace}/{settings.name}", "identity": identity},
     )
-    return ElectionThread(settings=settings, client=client, follower=follower)
+    return operations.stand(settings=settings, client=client, follower=follower)
 
 
 def locate(options: Options) -> tuple[str, str]:

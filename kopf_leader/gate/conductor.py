@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate import closing, seam, stuck
@@ -72,8 +73,9 @@ class Conductor:
 
     @property
     def leading(self) -> bool:
-        """Whether anything may run. Any thread."""
-        return self.tenure is not None and not self.tenure.over
+        """Whether somebody would take over if this process ended: not from a leader for ever. Any thread."""
+        tenure = self.tenure
+        return tenure is not None and not tenure.over and tenure.term.claim.deadline != math.inf
 
     # In the election's thread.
 
@@ -92,7 +94,7 @@ class Conductor:
         if tenure is None or tenure.term.token != stop.token:
             self._tell_drained(stop.token)
             return
-        tenure.stop = stop
+        tenure.told = stop
         tenure.shut = True
         tenure.finish()  # an idle leader need not wait for its loop
         self._wake_up()
@@ -147,7 +149,7 @@ class Conductor:
         alive = self._running_election.alive
         if tenure.stop is None and (not tenure.term.valid or (tenure.shut and not alive)):
             budget = self._now() + self.rules.drain_timeout
-            tenure.stop = StopLeading(
+            tenure.own = StopLeading(
                 tenure.term.token,
                 Reason.LEAVING if tenure.term.valid else Reason.RENEW_DEADLINE,
                 min(self._deadline + self.rules.slack / 2, budget),
@@ -168,10 +170,11 @@ class Conductor:
         """Run kopf's orchestrator behind the gate and the election beside it, until the operator stops."""
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
-        self._prepare_settings()
+        election = self._make_election(self, self.parts.login)
+        self._prepare_settings(alone=isinstance(election, AlwaysLeader))
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
-        self._election = election = self._make_election(self, self.parts.login)
+        self._election = election
         self._resources.enter_context(tracking(self._loop))
         self._resources.enter_context(stuck.guarding(self, self._loop, timeout=self.rules.stuck_timeout))
         streams = asyncio.create_task(orchestrate(self.intake.process), name="streams behind the gate")
@@ -225,15 +228,17 @@ class Conductor:
             return self.rules.slack
         return max(stop.exit_at - self._now(), self.rules.slack / 5)
 
-    def _prepare_settings(self) -> None:
+    def _prepare_settings(self, *, alone: bool) -> None:
         settings = self.parts.settings
+        seam.list_in_chunks(settings)
+        if alone:
+            return  # peering is the user's affair then
         if seam.peering_wanted(settings):
             sentence = (
                 "Peering and leader election cannot be combined, as each pauses the operator for its own reasons: "
             )
             raise SettingsError([sentence + "drop the settings of peering, or disable the election."])
         settings.peering.standalone = True
-        seam.list_in_chunks(settings)
 
     async def _conduct(self) -> None:
         while True:

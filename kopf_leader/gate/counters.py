@@ -1,6 +1,7 @@
 """What the gate has done so far, in numbers, for log lines and metrics."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -14,3 +15,10 @@ class Counters:
     writes_refused: int = 0
     handlers_cancelled: int = 0
     holder: str = ""
+    when_opened: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    """Called as `opened` goes up, on kopf's loop."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "opened" and value and self.when_opened is not None:
+            self.when_opened()

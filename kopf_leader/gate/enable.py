@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate.options import (
+    DEV_PRIORITY,
     OPTIONS,
     ClientFactory,
     Layer,
@@ -46,9 +47,13 @@ class Asked(TypedDict, total=False):
     renew_deadline: float | str | None
     retry_period: float | str | None
     request_timeout: float | str | None
+    priority: int | None
     drain_timeout: float | str | None
     stuck_timeout: float | str | None
     on_lost: OnLost | None
+    health_probe_bind_address: str | None
+    metrics_bind_address: str | None
+    metrics_registry: Any
     labels: Mapping[str, str] | None
     client: str | ClientFactory | None
     enabled: bool | None
@@ -78,9 +83,15 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
     - `identity`: who this process is, unique per process; by default `<pod or host name>_<random>`.
     - `lease_duration`, `renew_deadline`, `retry_period`, `request_timeout`: seconds, or texts like `'1m30s'`; by
       default 15, 10, 2 and half of the renew deadline (L18).
+    - `priority`: a candidate asks a leader of lower priority for the lead; by default 0. `kopf run`'s `--priority N` and
+      `--dev` (666) set it as well.
     - `drain_timeout`: seconds that running handlers may go on for when a leader steps down; by default 10.
     - `stuck_timeout`: seconds that the operator's event loop may be blocked for before a leader exits; by default 300.
     - `on_lost`: `'standby'`, to stand by again in the same process, or `'exit'`.
+    - `health_probe_bind_address`, `metrics_bind_address`: where to serve `/healthz`, `/livez`, `/readyz`, and
+      `/metrics`: `':8081'`, `'127.0.0.1:8081'`, or (the default) `'0'` for nowhere. Both may be the same.
+    - `metrics_registry`: a `prometheus_client.CollectorRegistry` for the metrics, also where no address serves them; by
+      default prometheus-client's own.
     - `labels`: labels to put on the Lease.
     - `client`: `'kopf'` (kopf's credentials over aiohttp), or a callable that returns a `LeaseClient`.
     - `enabled`: False to run alone, through the same code path (L19).
@@ -116,7 +127,7 @@ def apply() -> Options:
     Raises `SettingsError` or `UnsupportedKopf`; nothing is sent to any server before the operator starts.
     """
     context = _running_command()
-    flags: Layer = {} if context is None else context.meta.get(FLAGS, {})
+    flags: Layer = {} if context is None else {**_kopfs_priority(context), **context.meta.get(FLAGS, {})}
     options = merge([flags, from_environment(os.environ), _process.code, _process.implied])
     if context is not None and options.enabled:  # an operator is about to start here, not only a test of handlers
         _refuse_peering(context, options)
@@ -151,22 +162,34 @@ def _running_command() -> click.Context | None:
     return context if context is not None and "peering_name" in context.params else None
 
 
+def _kopfs_priority(context: click.Context) -> Layer:
+    """What kopf's own flags say about the priority; they mean the election's where there is one."""
+    if context.params.get("dev"):
+        return {"priority": Said(DEV_PRIORITY, _source(context, "dev"))}
+    if context.params.get("priority") is not None:
+        return {"priority": Said(context.params["priority"], _source(context, "priority"))}
+    return {}
+
+
+def _source(context: click.Context, name: str) -> str:
+    """How a parameter of the running command was said: its flag or its variable."""
+    parameter = next(parameter for parameter in context.command.params if parameter.name == name)
+    if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+        return str(parameter.envvar or f"{context.auto_envvar_prefix}_{name}".upper())
+    return max(parameter.opts, key=len)
+
+
 def _refuse_peering(context: click.Context, options: Options) -> None:
     """Peering and election would each pause the operator for reasons of their own: refuse to have both."""
     if context.params.get("standalone"):
         return  # kopf ignores the other flags then
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if name in ("peering_name", "priority", "dev") and context.params.get(name) not in (None, False):
-            if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
-                said = parameter.envvar or f"{context.auto_envvar_prefix}_{name}".upper()
-            else:
-                said = max(parameter.opts, key=len)
-            sentence = (
-                f"Peering ({said}) and leader election (on by {options.source('enabled')}) cannot be combined: drop "
-                f"{said}, or {_way_out(options)}."
-            )
-            raise SettingsError([sentence])
+    if context.params.get("peering_name") is not None:
+        said = _source(context, "peering_name")
+        sentence = (
+            f"Peering ({said}) and leader election (on by {options.source('enabled')}) cannot be combined: drop {said}, "
+            f"or {_way_out(options)}."
+        )
+        raise SettingsError([sentence])
 
 
 def _way_out(options: Options) -> str:
@@ -183,10 +206,19 @@ def _attach(options: Options) -> None:
     """Let the gate take hold of kopf; it asks for the election when the operator starts."""
     from kopf_leader.gate.attach import attach  # noqa: PLC0415 (imports kopf: see above)
     from kopf_leader.gate.candidate import stand  # noqa: PLC0415 (likewise)
+    from kopf_leader.operations.site import Operations  # noqa: PLC0415 (imports aiohttp)
 
+    operations = Operations(
+        health_at=options.health_probe_bind_address,
+        metrics_at=options.metrics_bind_address,
+        registry=options.metrics_registry,
+        stuck_timeout=options.stuck_timeout,
+        early=_running_command() is not None,  # a port in use is known before kopf starts
+    )
     attach(
-        make_election=functools.partial(stand, options),
+        make_election=functools.partial(stand, options, operations=operations),
         drain_timeout=options.drain_timeout,
         stuck_timeout=options.stuck_timeout,
         on_lost=options.on_lost,
+        operations=operations,
     )

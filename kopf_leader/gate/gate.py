@@ -55,8 +55,6 @@ class Gate:
         self._conductor = Conductor(
             parts=parts, rules=self._rules, make_election=self._make_election, counters=self.counters
         )
-        if not seam.peering_wanted(parts.settings):  # else it is refused once start-up handlers have had their say
-            parts.settings.peering.standalone = True
         return self._conductor.run(original)
 
     async def run_tasks(self, original: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from kopf_leader.clients.base import LeaseClient
 from kopf_leader.errors import SettingsError
+from kopf_leader.operations.address import Address, parse_address
 from kopf_leader.protocol.durations import parse_duration
 from kopf_leader.protocol.record import MAX_DURATION
 from kopf_leader.protocol.settings import Settings
@@ -23,6 +24,8 @@ ClientFactory = Callable[[], LeaseClient]
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 _DEFAULT = "the default"
+DEV_PRIORITY = 666  # kopf `cli.py`, `--dev`
+MAX_PRIORITY = 999_999_999  # nine digits: what is read back from the Lease (`protocol/record.py`, `asks_of`)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,26 @@ def _client(said: Any, what: str) -> ClientFactory | None:
     return said  # type: ignore[no-any-return] # what it returns shows when it is called
 
 
+def _priority(said: Any, what: str) -> int:
+    try:
+        priority = int(said) if isinstance(said, (int, str)) and not isinstance(said, bool) else None
+    except ValueError:
+        priority = None
+    if priority is None or abs(priority) > MAX_PRIORITY:
+        raise SettingsError([f"The {what} is {said!r}: write a whole number of at most nine digits."])
+    return priority
+
+
+def _address(said: Any, what: str) -> Address | None:
+    return parse_address(said, what=what)
+
+
+def _registry(said: Any, what: str) -> Any:
+    if not all(callable(getattr(said, name, None)) for name in ("register", "unregister", "collect")):
+        raise SettingsError([f"The {what} is {said!r}: pass a prometheus_client.CollectorRegistry."])
+    return said
+
+
 OPTIONS = {
     option.name: option
     for option in (
@@ -161,6 +184,7 @@ OPTIONS = {
             help="The pause between renewals, and between attempts; by default 2s.",
         ),
         Option(name="request_timeout", title="request time-out", read=_duration),
+        Option(name="priority", title="priority", read=_priority, flag="--priority"),  # the flag is kopf's own
         Option(
             name="drain_timeout",
             title="drain time-out",
@@ -185,6 +209,24 @@ OPTIONS = {
             metavar="[standby|exit]",
             help="Stand by again in the same process (the default), or exit.",
         ),
+        Option(
+            name="health_probe_bind_address",
+            title="health probe bind address",
+            read=_address,
+            flag="--health-probe-bind-address",
+            metavar="ADDRESS",
+            help="Where to serve /healthz, /livez and /readyz: ':8081', 'host:port', or (the default) '0' for nowhere.",
+        ),
+        Option(
+            name="metrics_bind_address",
+            title="metrics bind address",
+            read=_address,
+            flag="--metrics-bind-address",
+            metavar="ADDRESS",
+            help="Where to serve /metrics: ':8080', 'host:port', or (the default) '0' for nowhere; the same as for "
+            "health if you like.",
+        ),
+        Option(name="metrics_registry", title="metrics registry", read=_registry),
         Option(name="labels", title="labels of the Lease", read=_labels),
         Option(name="client", title="client", read=_client),
     )
@@ -203,10 +245,15 @@ class Options:
     renew_deadline: float = Settings.renew_deadline
     retry_period: float = Settings.retry_period
     request_timeout: float | None = None
+    priority: int = Settings.priority
     drain_timeout: float = Settings.drain_timeout
     stuck_timeout: float = 300.0
     """How long kopf's event loop may be blocked before a leader exits."""
     on_lost: OnLost = "standby"
+    health_probe_bind_address: Address | None = None
+    metrics_bind_address: Address | None = None
+    metrics_registry: Any = None
+    """None: prometheus-client's default one, where metrics are asked for at all."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     client: ClientFactory | None = None
     """None: kopf's credentials over aiohttp."""

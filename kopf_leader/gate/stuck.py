@@ -91,7 +91,7 @@ class Watched(Protocol):
 
     @property
     def leading(self) -> bool:
-        """Whether anything may run."""
+        """Whether it is worth ending the process when the loop is stuck."""
         ...
 
     def look(self) -> None:

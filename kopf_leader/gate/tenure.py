@@ -45,8 +45,10 @@ class Tenure:
     ) -> None:
         self.term = term
         self.counters = counters
-        self.stop: StopLeading | None = None
-        """How it has to end. Any thread."""
+        self.told: StopLeading | None = None
+        """How the election wants it to end. Written by the election's thread."""
+        self.own: StopLeading | None = None
+        """How it has to end by the clock, if the election says nothing. Any thread."""
         self.shut = False
         """Whether the gate has closed, so that nothing starts any more. Any thread; it never goes back."""
         self.over = False
@@ -57,6 +59,11 @@ class Tenure:
         self._changed = changed
         self._ended = ended
         self._lock = threading.Lock()  # held for a few instructions
+
+    @property
+    def stop(self) -> StopLeading | None:
+        """How it has to end: the election has the last word. Any thread."""
+        return self.told or self.own
 
     @property
     def may_start(self) -> bool:

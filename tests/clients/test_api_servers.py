@@ -102,13 +102,13 @@ async def test_life_of_a_lease(place, become):
 
     async with contextlib.aclosing(client.watch(str(created.version))) as events:
         coming = asyncio.ensure_future(anext(events))
-        replaced = sight_of(await client.replace(replacement(created, record("b", 2), LABELS)))
+        replaced = sight_of(await client.replace(replacement(created, record("b", 2), labels=LABELS, asks={})))
         assert replaced.version > created.version
         event = await coming
         assert (event.kind, sight_of(event.object)) == ("MODIFIED", replaced)
         assert sight_of(event.object).record == record("b", 2)
     with pytest.raises(LeaseAPIError) as stale:
-        await client.replace(replacement(created, record("c", 3), LABELS))
+        await client.replace(replacement(created, record("c", 3), labels=LABELS, asks={}))
     assert (stale.value.status, stale.value.refused) == (409, True)
     assert sight_of(await client.read()) == replaced
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 
-from kopf_leader.cli.demonstration.kubeconfig import Access, read
-from kopf_leader.cli.demonstration.plan import Refused
+from kopf_leader.cli.lease.kubeconfig import Access, read
+from kopf_leader.cli.refused import Refused
 
 
 def encoded(text: str) -> str:

@@ -1,13 +1,14 @@
 """Candidates in virtual time: hours of an election in milliseconds."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from kopf_leader.elector.driver import Driver
+from kopf_leader.elector.observer import Observer
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Drained, Resign
 from kopf_leader.testing.virtualtime import LoopClock, run_in_virtual_time
@@ -34,12 +35,14 @@ class World:
         self.store = MemoryLease()
         self.loop = asyncio.get_running_loop()
         self.candidates: list[Candidate] = []
+        self.observe: Callable[[Settings, LoopClock], Iterable[Observer]] = lambda settings, clock: ()
 
     def join(self, identity: str, **settings: Any) -> Candidate:
         follower, client = Recorder(), MemoryClient(self.store)
         rules = Settings(name="op", namespace="ns", identity=identity, **settings)
+        clock = LoopClock(self.loop, origin=1000.0 * len(identity))
         driver = Driver(
-            settings=rules, client=client, follower=follower, clock=LoopClock(self.loop, origin=1000.0 * len(identity))
+            settings=rules, client=client, follower=follower, clock=clock, observers=self.observe(rules, clock)
         )
         follower.drained = lambda token: driver.post(Drained(token))
         candidate = Candidate(driver, client, follower, asyncio.create_task(driver.run()))

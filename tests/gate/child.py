@@ -86,7 +86,7 @@ def obey():
     for line in sys.stdin:
         match line.split():
             case ["lead"]:
-                made[0].lead()
+                made[0].lead(seconds=1000)
             case ["stop", reason, cancel_in, exit_in]:
                 made[0].stop(Reason[reason], cancel_in=float(cancel_in), exit_in=float(exit_in))
 

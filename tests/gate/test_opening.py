@@ -17,8 +17,8 @@ def test_a_standby_is_silent_until_it_leads(operator, cluster):
         op.count(("created", name))
 
     op.start()
-    assert op.settings.peering.standalone
     wait_for(op.paused, "the pause")
+    assert op.settings.peering.standalone
     cluster.create("b")
     assert not op.counted
     op.lead()

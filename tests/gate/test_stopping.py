@@ -148,7 +148,7 @@ def test_peering_and_election_are_refused_together(operator):
     op.start()
     op.join()
     assert isinstance(op.failure, SettingsError)
-    assert op._election is None
+    assert op.election.said == []
 
 
 def test_the_log_in_needs_neither_kopfs_loop_nor_its_threads(operator, cluster):
@@ -191,9 +191,8 @@ def test_a_failing_log_in_is_the_worlds_fault(operator):
     op.stop()
 
 
-def test_without_an_election_kopf_decides_how_to_end(operator, cluster):
-    """L19: `enabled=False` takes the same path with a leader for ever; at exit plain kopf decides, nothing is cut."""
-    op = operator()
+def lead_for_ever(op):
+    """Let it run as with `enabled=False`."""
 
     class Always(AlwaysLeader):
         started = threading.Event()
@@ -208,6 +207,25 @@ def test_without_an_election_kopf_decides_how_to_end(operator, cluster):
         return op._election
 
     op.make_election = make
+
+
+def test_without_an_election_peering_is_the_users_affair(operator):
+    """L19: with `enabled=False`, peering that was asked for is neither refused nor switched off."""
+    op = operator()
+    op.settings.peering.mandatory = True
+    lead_for_ever(op)
+    op.start()
+    wait_for(lambda: op.gate.counters.opened, "the gate to open")
+    op.stop()
+    assert op.failure is None
+    assert not op.settings.peering.standalone
+
+
+def test_without_an_election_kopf_decides_how_to_end(operator, cluster):
+    """L19: `enabled=False` takes the same path with a leader for ever; at exit plain kopf decides, nothing is cut."""
+    op = operator()
+
+    lead_for_ever(op)
     done = threading.Event()
 
     @kopf.on.create(PLURAL, **op.on)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from kopf_leader.cli.demonstration.kubeconfig import Access
+from kopf_leader.cli.lease.kubeconfig import Access
 
 ATTEMPTS = 10  # after a 429
 MERGE_PATCH = "application/merge-patch+json"

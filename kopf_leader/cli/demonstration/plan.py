@@ -1,17 +1,14 @@
-"""What was asked of the demo, and the two ways in which it can end early."""
+"""What was asked of the demo, and how it can end early."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from kopf_leader.cli.refused import Refused
 from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.settings import Settings
 
 LEASE = "widgets"  # --leader-election-id
 LETTERS = "ABCDE"
-
-
-class Refused(Exception):  # noqa: N818 (it is an answer, not a malfunction)
-    """The demo does not start, or cannot go on: one sentence that says what to do. Exit status 2."""
 
 
 class Broken(Exception):  # noqa: N818 (a promise was broken: the finding of the demo, not a malfunction of it)

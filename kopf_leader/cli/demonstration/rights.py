@@ -3,7 +3,7 @@
 import asyncio
 
 from kopf_leader.cli.demonstration.api import Answer, Api
-from kopf_leader.cli.demonstration.plan import Refused
+from kopf_leader.cli.refused import Refused
 from kopf_leader.cli.demonstration.widgets import GROUP, PLURAL
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -1,6 +1,7 @@
-"""What a kubeconfig says, read once for the demo, and written again for each replica with the way through its proxy.
+"""What a kubeconfig says: read once, and for the demo written again, for each replica with the way through its proxy.
 
-Everything is resolved here: files are read, an `exec` plugin is run once. So the replicas need nothing but the file.
+Everything is resolved here: files are read, an `exec` plugin is run once. So the demo's replicas need nothing but the
+file.
 """
 
 import base64
@@ -8,7 +9,7 @@ import json
 import os
 import ssl
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
-from kopf_leader.cli.demonstration.plan import Refused
+from kopf_leader.cli.refused import Refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class Access:
     password: str | None = None
     certificate_data: str | None = None
     key_data: str | None = None
+    namespace: str = "default"
+    """The one of the context."""
 
     @property
     def encrypted(self) -> bool:
@@ -115,25 +118,28 @@ class Access:
 
 def read(path: Path, context: str | None) -> Access:
     """Resolve a kubeconfig's context (its current one by default). Raises `Refused` when that cannot be done."""
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Refused(f"The kubeconfig {path} cannot be read ({error}): pass the path of a valid one.") from error
-    chosen = context or content.get("current-context")
+    return read_merged([path], context)
+
+
+def read_merged(paths: Sequence[Path], context: str | None) -> Access:
+    """Resolve a context over several kubeconfigs, of which the first wins (client-go `clientcmd`). Raises `Refused`."""
+    files = [(path, _content(path)) for path in paths]
+    names = ", ".join(str(path) for path in paths)
+    chosen = context or next((content["current-context"] for _, content in files if content.get("current-context")), "")
     if not chosen:
-        raise Refused(f"The kubeconfig {path} has no current context: pass one with --context.")
-    place = _named(path, content, "contexts", chosen, "context")
-    cluster = _named(path, content, "clusters", place.get("cluster"), "cluster")
-    user = _named(path, content, "users", place.get("user"), "user") if place.get("user") else {}
+        raise Refused(f"The kubeconfig {names} has no current context: pass one with --context.")
+    _, place = _named(files, "contexts", chosen, "context")
+    beside_cluster, cluster = _named(files, "clusters", place.get("cluster"), "cluster")
+    path, user = _named(files, "users", place.get("user"), "user") if place.get("user") else (paths[0], {})
     if not cluster.get("server"):
-        raise Refused(f"The cluster of the context {chosen!r} in {path} names no server: correct the file.")
+        raise Refused(f"The cluster of the context {chosen!r} in {beside_cluster} names no server: correct the file.")
     user = {**user, **_executed(user["exec"], path)} if user.get("exec") else user
     token = user.get("token")
     if not token and user.get("tokenFile"):
         token = _file(path, user["tokenFile"]).decode().strip()
     return Access(
         server=str(cluster["server"]).rstrip("/"),
-        ca_data=_data(path, cluster, "certificate-authority"),
+        ca_data=_data(beside_cluster, cluster, "certificate-authority"),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         tls_name=cluster.get("tls-server-name"),
         proxy=cluster.get("proxy-url"),
@@ -142,15 +148,31 @@ def read(path: Path, context: str | None) -> Access:
         password=user.get("password"),
         certificate_data=_data(path, user, "client-certificate"),
         key_data=_data(path, user, "client-key"),
+        namespace=str(place.get("namespace") or "default"),
     )
 
 
-def _named(path: Path, content: Mapping[str, Any], plural: str, name: object, singular: str) -> Mapping[str, Any]:
-    for item in content.get(plural) or []:
-        if item.get("name") == name:
-            found: Mapping[str, Any] = item.get(singular) or {}
-            return found
-    raise Refused(f"The kubeconfig {path} has no {singular} {name!r}: correct the file, or pass another --context.")
+def _content(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Refused(f"The kubeconfig {path} cannot be read ({error}): pass the path of a valid one.") from error
+    if not isinstance(content, Mapping):
+        raise Refused(f"The kubeconfig {path} cannot be read (it is no mapping): pass the path of a valid one.")
+    return content
+
+
+def _named(
+    files: Sequence[tuple[Path, Mapping[str, Any]]], plural: str, name: object, singular: str
+) -> tuple[Path, Mapping[str, Any]]:
+    """The entry of this name, and the file that has it: paths in it are relative to that."""
+    for path, content in files:
+        for item in content.get(plural) or []:
+            if isinstance(item, Mapping) and item.get("name") == name:
+                found: Mapping[str, Any] = item.get(singular) or {}
+                return path, found
+    names = ", ".join(str(path) for path, _ in files)
+    raise Refused(f"The kubeconfig {names} has no {singular} {name!r}: correct the file, or pass another --context.")
 
 
 def _file(path: Path, name: str) -> bytes:

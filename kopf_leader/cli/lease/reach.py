@@ -1,0 +1,150 @@
+"""The way to one Lease: which one, by whose credentials. As kubectl does it: the kubeconfig, else the pod's own."""
+
+import asyncio
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from urllib.parse import quote
+
+import kopf
+
+from kopf_leader.cli.lease.kubeconfig import Access, read_merged
+from kopf_leader.cli.refused import Refused
+from kopf_leader.clients import answers
+from kopf_leader.clients.base import JSON
+from kopf_leader.clients.kopf import KopfLeaseClient, Patience
+from kopf_leader.errors import LeaseAPIError
+from kopf_leader.protocol.settings import Settings
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+PATIENCE = Patience(request=10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """What the user said about the way to the Lease; None: nothing."""
+
+    lease_id: str
+    namespace: str | None = None
+    kubeconfig: Path | None = None
+    context: str | None = None
+    service_account: Path = SERVICE_ACCOUNT
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The Lease, found."""
+
+    name: str
+    namespace: str
+    where: Where
+    access: Access
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def find(where: Where) -> Place:
+    """Find the Lease's namespace and the credentials. Raises `Refused` or `SettingsError`; sends nothing."""
+    access = _access(where)
+    namespace = access.namespace if where.namespace is None else where.namespace
+    Settings(name=where.lease_id, namespace=namespace, identity="anybody")  # checks the names
+    return Place(name=where.lease_id, namespace=namespace, where=where, access=access)
+
+
+class PersonsClient(KopfLeaseClient):
+    """The election's client, with a person's credentials; and a look at the pods."""
+
+    def __init__(self, place: Place) -> None:
+        self._access: Access | None = place.access
+        self._place = place
+        super().__init__(
+            namespace=place.namespace,
+            name=place.name,
+            login=self._resolve,
+            patience=PATIENCE,
+            user_agent="kopf-leader-cli",
+            token_file=str(place.where.service_account / "token"),
+        )
+
+    async def has_pod(self, pod: str) -> bool | None:
+        """Whether there is such a pod in the Lease's namespace; None if that cannot be found out."""
+        path = f"/api/v1/namespaces/{quote(self._place.namespace)}/pods/{quote(pod, safe='')}"
+        try:
+            await self._call(self._asked("GET", "get"), path, read=answers.accepted)
+        except LeaseAPIError as error:
+            return False if error.status == 404 else None
+        return True
+
+    async def _resolve(self) -> kopf.ConnectionInfo:
+        """What was read before; on a new log-in it is read again, as credentials of plugins are short-lived."""
+        access, self._access = self._access, None
+        try:
+            return _connection(access or await asyncio.to_thread(_access, self._place.where))
+        except Refused as refused:
+            raise LeaseAPIError(str(refused)) from refused
+
+
+def _access(where: Where) -> Access:
+    """The kubeconfig that was named, else those of the environment, else the pod's service account."""
+    if where.kubeconfig is not None:
+        return read_merged([where.kubeconfig], where.context)
+    named = [Path(part).expanduser() for part in where.environ.get("KUBECONFIG", "").split(os.pathsep) if part.strip()]
+    home = where.environ.get("HOME")
+    usual = [Path(home) / ".kube" / "config"] if home else []
+    present = [path for path in named or usual if path.exists()]
+    if present:
+        return read_merged(present, where.context)
+    if where.context is None and (where.service_account / "token").is_file():
+        return _in_cluster(where)
+    looked = ", ".join(str(path) for path in named or usual) or "no file"
+    raise Refused(f"There is no kubeconfig ({looked}) and no service account: pass the path of one with --kubeconfig.")
+
+
+def _in_cluster(where: Where) -> Access:
+    host, port = where.environ.get("KUBERNETES_SERVICE_HOST", ""), where.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise Refused(
+            "There is a service account but no KUBERNETES_SERVICE_HOST in the environment: pass --kubeconfig."
+        )
+    try:
+        token = (where.service_account / "token").read_text().strip()
+        ca = (where.service_account / "ca.crt").read_bytes()
+        namespace = (where.service_account / "namespace").read_text().strip()
+    except OSError as error:
+        raise Refused(f"The service account's files cannot be read ({error}): pass --kubeconfig.") from error
+    return Access(
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        ca_data=base64.b64encode(ca).decode(),
+        token=token,
+        namespace=namespace or "default",
+    )
+
+
+def _connection(access: Access) -> kopf.ConnectionInfo:
+    """The credentials as kopf has them. Raises `Refused` for what it has no word for."""
+    if access.tls_name:
+        raise Refused(
+            "The kubeconfig names the server for TLS by tls-server-name, which is not supported here: "
+            "use a context without it."
+        )
+    known = {item.name for item in fields(kopf.ConnectionInfo)}
+    if access.proxy and "proxy_url" not in known:
+        raise Refused(
+            "The kubeconfig names a proxy (proxy-url), which this kopf cannot use: install kopf 1.43 or newer."
+        )
+    ways = {"proxy_url": access.proxy} if access.proxy else {}
+    return kopf.ConnectionInfo(
+        server=access.server,
+        ca_data=access.ca_data,
+        insecure=access.insecure or None,
+        username=access.username,
+        password=access.password,
+        token=access.token,
+        certificate_data=access.certificate_data,
+        private_key_data=access.key_data,
+        **ways,
+    )
