@@ -33,7 +33,7 @@ RINGS = (
     Ring("protocol", "the laws, in virtual time: does the machine decide right?"),
     Ring("elector", "the driver, in virtual time: does it do what was decided, whatever the world does?"),
     Ring("testing", "the test kit: are proxy and history checker to be trusted?"),
-    Ring("clients", "the client: credentials, TLS, every bad answer"),
+    Ring("clients", "the client: credentials, TLS, every bad answer", real=True),
     Ring("contract", "one suite on the embedded and the real API server: do they behave alike?", real=True),
     Ring("gate", "kopf's side: opening, closing, draining, fencing"),
     Ring(
@@ -44,7 +44,7 @@ RINGS = (
     Ring("seam", "the gate on each supported kopf release"),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
     Ring("e2e", "real processes on a real API server, with faults", real=True),
-    Ring("demo", "the demo: does it count right, and leave nothing behind?", workers=0),
+    Ring("demo", "the demo: does it count right, and leave nothing behind?", workers=0, real=True),
 )
 
 

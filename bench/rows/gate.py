@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
+from kopf._core.reactor import inventory
+
 from bench.ground import Ground
 from bench.table import Line, p50
 from kopf_leader.elector.election import Election
@@ -64,7 +66,8 @@ async def _measure(series: int) -> tuple[list[float], list[float]]:
     async def gated_processor(*, raw_event: Any, **_: Any) -> None:  # noqa: ARG001 (likewise)
         await gate.invoke(handler, call)
 
-    parts: Any = SimpleNamespace(processor=gated_processor)
+    nothing: dict[str, Any] = dict.fromkeys(("paused", "registry", "settings", "indexers", "memobase"))
+    parts = seam.Parts(processor=gated_processor, memories=inventory.ResourceMemories(), **nothing)
     counters = Counters()
     intake = Intake(parts=parts, counters=counters)
     term = Term(lease="bench/gate", identity="bench", token=1, claim=Claim(math.inf), clock=time.monotonic)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import kopf.cli
 
-from kopf_leader.errors import SettingsError, UnsupportedKopf
+from kopf_leader.errors import NotLeader, SettingsError, UnsupportedKopf
 from kopf_leader.gate.enable import FLAGS
 from kopf_leader.gate.options import OPTIONS, Option, from_flags
 
@@ -68,6 +68,8 @@ def _run(**given: Any) -> Any:
         return _kopf_run(**given)
     except (SettingsError, UnsupportedKopf) as error:
         raise Refused(str(error)) from None
+    except NotLeader as error:  # the leadership is lost, and on_lost="exit" asks for the end
+        raise click.ClickException(str(error)) from None
 
 
 def _kopf_run(**given: Any) -> Any:

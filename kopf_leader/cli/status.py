@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, Seconds, absent, lease_options, perform
+from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, absent, lease_options, perform, seconds
 from kopf_leader.cli.lease.lookout import Condition, Lookout, Standing
 from kopf_leader.cli.lease.reach import Where
 from kopf_leader.cli.lease.show import FORMATS, Printer, describe
@@ -24,15 +24,21 @@ WAIT = 60.0  # seconds
     metavar="CONDITION",
     help="With --wait: 'leader' (the default) or 'holder=NAME', an identity or a pod's name; seen to renew.",
 )
-@click.option("--timeout", type=Seconds(), help="When to give up --wait (by default 60s), or to end --watch.")
+@click.option(
+    "--timeout",
+    callback=seconds,
+    metavar="DURATION",
+    help="When to give up --wait (by default 60s), or to end --watch.",
+)
 @click.option(
     "--observe",
-    type=Seconds(),
+    callback=seconds,
+    metavar="DURATION",
     default="5s",
     show_default=True,
     help="How long to look for a renewal, which shows that the holder is alive; 0: do not.",
 )
-def status(  # noqa: PLR0913 (one for each option)
+def status(
     *, output: str, watch: bool, wait: bool, condition: str | None, timeout: float | None, observe: float, **where: Any
 ) -> None:
     """Show who leads by the Lease ID: holder, since when, term, and how long ago a renewal was seen from here.

@@ -83,8 +83,8 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
     - `identity`: who this process is, unique per process; by default `<pod or host name>_<random>`.
     - `lease_duration`, `renew_deadline`, `retry_period`, `request_timeout`: seconds, or texts like `'1m30s'`; by
       default 15, 10, 2 and half of the renew deadline (L18).
-    - `priority`: a candidate asks a leader of lower priority for the lead; by default 0. `kopf run`'s `--priority N` and
-      `--dev` (666) set it as well.
+    - `priority`: a candidate asks a leader of lower priority for the lead; by default 0. `--priority N` and `--dev`
+      (666) of `kopf run` set it as well.
     - `drain_timeout`: seconds that running handlers may go on for when a leader steps down; by default 10.
     - `stuck_timeout`: seconds that the operator's event loop may be blocked for before a leader exits; by default 300.
     - `on_lost`: `'standby'`, to stand by again in the same process, or `'exit'`.
@@ -186,8 +186,8 @@ def _refuse_peering(context: click.Context, options: Options) -> None:
     if context.params.get("peering_name") is not None:
         said = _source(context, "peering_name")
         sentence = (
-            f"Peering ({said}) and leader election (on by {options.source('enabled')}) cannot be combined: drop {said}, "
-            f"or {_way_out(options)}."
+            f"Peering ({said}) and leader election (on by {options.source('enabled')}) cannot be combined: drop "
+            f"{said}, or {_way_out(options)}."
         )
         raise SettingsError([sentence])
 
@@ -220,5 +220,6 @@ def _attach(options: Options) -> None:
         drain_timeout=options.drain_timeout,
         stuck_timeout=options.stuck_timeout,
         on_lost=options.on_lost,
+        slack=options.lease_duration - options.renew_deadline,
         operations=operations,
     )

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from kopf_leader.cli.main import main
 from kopf_leader.gate import enable
+from kopf_leader.testing.apiserver import EmbeddedAPIServer
+from tests.cli.leases import Cluster
 
 HANDLERS = """
 import kopf
@@ -80,3 +82,12 @@ def invoke(kopf_run, attached):
         )
 
     return invoke
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """The embedded API server, and the Lease `default/op` to be on it."""
+    with EmbeddedAPIServer().in_thread() as server:
+        cluster = Cluster(server, tmp_path)
+        yield cluster
+        cluster.close()

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from kopf_leader.cli.demonstration import removal, rights, widgets
 from kopf_leader.cli.demonstration.api import Answer, Api
 from kopf_leader.cli.demonstration.plan import LEASE, Plan
+from kopf_leader.cli.demonstration.removal import NAMESPACES, Say
+from kopf_leader.cli.demonstration.tunnel import Tunnel
 from kopf_leader.cli.lease import kubeconfig
 from kopf_leader.cli.lease.kubeconfig import Access
 from kopf_leader.cli.refused import Refused
-from kopf_leader.cli.demonstration.removal import NAMESPACES, Say
-from kopf_leader.cli.demonstration.tunnel import Tunnel
 from kopf_leader.testing.apiserver import EmbeddedAPIServer
 
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from kopf_leader.cli.demonstration.api import Answer, Api
-from kopf_leader.cli.refused import Refused
 from kopf_leader.cli.demonstration.widgets import GROUP, PLURAL
+from kopf_leader.cli.refused import Refused
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 CLUSTERWIDE = {

@@ -26,17 +26,12 @@ class Reached:
     client: PersonsClient
 
 
-class Seconds(click.ParamType):
-    """A duration, as `15`, `15s` or `1m30s`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it; click refuses what is none."""
-        try:
-            return parse_duration(value)
-        except SettingsError as error:
-            self.fail(str(error), param, ctx)
+def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
+    """Read a duration, `15`, `15s` or `1m30s`: click's callback of an option; what is none is refused."""
+    try:
+        return None if value is None else parse_duration(value)
+    except SettingsError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def lease_options(command: F) -> F:
@@ -66,7 +61,8 @@ def wait_options(command: F) -> F:
     for decorate in (
         click.option(
             "--timeout",
-            type=Seconds(),
+            callback=seconds,
+            metavar="DURATION",
             default="60s",
             show_default=True,
             help="How long to wait until it has happened.",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import kopf
@@ -13,7 +14,6 @@ import kopf
 from kopf_leader.cli.lease.kubeconfig import Access, read_merged
 from kopf_leader.cli.refused import Refused
 from kopf_leader.clients import answers
-from kopf_leader.clients.base import JSON
 from kopf_leader.clients.kopf import KopfLeaseClient, Patience
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.settings import Settings
@@ -83,7 +83,9 @@ class PersonsClient(KopfLeaseClient):
         """What was read before; on a new log-in it is read again, as credentials of plugins are short-lived."""
         access, self._access = self._access, None
         try:
-            return _connection(access or await asyncio.to_thread(_access, self._place.where))
+            if access is None:
+                access = await asyncio.to_thread(_access, self._place.where)
+            return _connection(access)
         except Refused as refused:
             raise LeaseAPIError(str(refused)) from refused
 
@@ -136,7 +138,7 @@ def _connection(access: Access) -> kopf.ConnectionInfo:
         raise Refused(
             "The kubeconfig names a proxy (proxy-url), which this kopf cannot use: install kopf 1.43 or newer."
         )
-    ways = {"proxy_url": access.proxy} if access.proxy else {}
+    ways: dict[str, Any] = {"proxy_url": access.proxy} if access.proxy else {}
     return kopf.ConnectionInfo(
         server=access.server,
         ca_data=access.ca_data,

@@ -95,7 +95,7 @@ def renewed(standing: Standing) -> str:
         return "-"
     if standing.renewed is not None:
         return f"{standing.renewed:.1f}s ago"
-    return f"not in {standing.watched:.1f}s" if standing.watched >= 0.1 else "not watched"
+    return f"not in {standing.watched:.1f}s" if standing.watched >= 0.1 else "not yet seen"
 
 
 def requests(standing: Standing) -> str:
@@ -116,11 +116,11 @@ def describe(standing: Standing) -> str:
         clause = "the Lease does not exist"
     elif not holder:
         clause = "nobody leads"
-    elif standing.state == "led":
+    elif standing.state == "led" and standing.renewed is not None:
         clause = f"{holder} leads"
     else:
         clause = (
-            f"{holder} holds the Lease, but has not renewed it for {standing.silence:.1f} s (duration {duration} s)"
+            f"{holder} holds the Lease, and no renewal was seen for {standing.silence:.1f} s (duration {duration} s)"
         )
     asked = requests(standing)
     return f"{clause}; on the Lease stands: {asked}" if asked else clause
