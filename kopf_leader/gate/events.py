@@ -32,7 +32,8 @@ class Intake:
         self.tenure: Tenure | None = None
         """The tenure that the gate was last opened for."""
         self._rosters: dict[seam.Stream, _Roster] = {}
-        self._waiting: set[asyncio.Timeout] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._interrupted: set[asyncio.Task[Any]] = set()
 
     async def process(self, *, raw_event: Any, **kwargs: Any) -> Any:
         """Handle one event in a job of its own, so that it can be cancelled alone; or drop it."""
@@ -104,23 +105,26 @@ class Intake:
 
     def interrupt(self) -> None:
         """End the waiting of all streams: kopf's pause does not reach one that sleeps until its next attempt."""
-        for patience in self._waiting:
-            patience.reschedule(0)
+        for task in self._waiting:
+            self._interrupted.add(task)
+            task.cancel()
 
     async def _next(self, events: AsyncIterator[Any], tenure: Tenure) -> Any:
         """The next event, or None at the end of the stream or of the term."""
-        event: Any = None
+        task, event = asyncio.current_task(), None
+        assert task is not None  # noqa: S101 (streams are read in tasks)
+        self._waiting.add(task)
         try:
-            async with asyncio.timeout(None) as patience:
-                self._waiting.add(patience)
-                try:
-                    event = await anext(events, None)
-                finally:
-                    self._waiting.discard(patience)
-        except TimeoutError:
-            if not patience.expired():
-                raise  # the stream's own
-        if (task := asyncio.current_task()) is not None and task.cancelling():
+            event = await anext(events, None)
+        except asyncio.CancelledError:
+            if task not in self._interrupted:
+                raise
+        finally:
+            self._waiting.discard(task)
+        if task in self._interrupted:
+            self._interrupted.discard(task)
+            task.uncancel()
+        if task.cancelling():
             raise asyncio.CancelledError  # kopf swallows a cancellation that comes while it pauses, and would go on
         return None if tenure.shut else event
 

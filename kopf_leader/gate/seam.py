@@ -15,6 +15,7 @@ The rest (memories, daemons, indices, the activity of logging in) is read, or ca
 
 import asyncio
 import copy
+import functools
 import importlib
 import importlib.metadata
 import inspect
@@ -98,6 +99,9 @@ def _get(module: str, name: str) -> Any:
     for part in name.split("."):
         found = getattr(found, part)
     return found
+
+
+_get_once = functools.cache(_get)  # for what is asked with every event
 
 
 class Hooks(Protocol):
@@ -317,12 +321,12 @@ class Parts:
 
 def is_listed(event: Any) -> bool:
     """Whether this item of a stream says that the listing is complete."""
-    return event is _get("kopf._cogs.clients.watching", "Bookmark.LISTED")
+    return event is _get_once("kopf._cogs.clients.watching", "Bookmark.LISTED")
 
 
 def is_sync(handler: Any) -> bool:
     """Whether kopf runs this handler in a thread."""
-    return not _get("kopf._core.actions.invocation", "is_async_fn")(handler.fn)
+    return not _get_once("kopf._core.actions.invocation", "is_async_fn")(handler.fn)
 
 
 def peering_wanted(settings: Any) -> bool:
