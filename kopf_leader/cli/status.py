@@ -80,9 +80,9 @@ async def _once(reached: Reached, lookout: Lookout, printer: Printer, observe: f
         raise absent(reached.place)
     click.echo(printer.text(standing))
     if standing.state == "silent":
-        duration = standing.record.duration
         click.echo(
-            f"Nothing was renewed for {standing.silence:.1f} s: the holder may be dead; --observe {duration}s tells.",
+            f"Nothing was renewed for {standing.silence:.1f} s: the holder may be dead, "
+            f"--observe {standing.duration:g}s tells.",
             err=True,
         )
     return DONE if standing.leads else UNDONE

@@ -62,7 +62,7 @@ def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tup
     if base is None:
         body = creation(name=settings.name, namespace=settings.namespace, record=record, labels=settings.labels)
     else:
-        body = replacement(base, record, labels=settings.labels, asks=_asks(settings, kind))
+        body = replacement(base, record, labels=settings.labels, asks=_asks(settings, state, kind))
     write = Write(kind=kind, record=record, base=base, over=state.version, sent_at=now.at)
     return Send(write, body), stamped
 
@@ -87,10 +87,14 @@ def _record(settings: Settings, state: State, kind: Kind, moment: str) -> LeaseR
     return taken
 
 
-def _asks(settings: Settings, kind: Kind) -> dict[str, str | None]:
-    """The annotations that go with a write: who takes the Lease puts its priority there, and calls nobody any more."""
+def _asks(settings: Settings, state: State, kind: Kind) -> dict[str, str | None]:
+    """The annotations that go with a write: who takes the Lease puts its priority there, and calls nobody any more.
+
+    But whoever takes up its own hold, and has been asked to let go meanwhile, obeys when its term has begun.
+    """
     if kind is Kind.ACQUIRE:
-        return {TRANSFER_TO: None, PRIORITY: str(settings.priority) if settings.priority else None}
+        priority = {PRIORITY: str(settings.priority) if settings.priority else None}
+        return priority if state.hold is not None else {TRANSFER_TO: None, **priority}
     if kind is Kind.RELEASE:
         return {PRIORITY: None}
     return {TRANSFER_TO: settings.identity} if kind is Kind.ASK else {}

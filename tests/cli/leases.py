@@ -53,6 +53,11 @@ class Cluster:
     def annotations(self) -> dict[str, str]:
         return dict(self.lease["metadata"].get("annotations", {}))
 
+    @property
+    def watched(self) -> int:
+        """How many watches have been begun; those that have ended count as well."""
+        return sum(count for (_, verb, _), count in self.server.requests.items() if verb == "watch")
+
     def join(self, *identities: str, **settings: Any) -> None:
         """Candidates that have nothing to drain; the first leads when this returns, and the others watch."""
         for identity in identities:
@@ -67,9 +72,9 @@ class Cluster:
             )  # fmt: skip
             follower.drained = election.drained
             self.elections.append(election)
-            watches = self.server.watches
+            watched = self.watched
             election.start()
-            wait_for(lambda before=watches: self.server.watches > before)
+            wait_for(lambda before=watched: self.watched > before)
             wait_for(lambda: any(other.leading for other in self.followers.values()) or "hold" in str(self.annotations))
 
     def leader(self) -> str:

@@ -1,11 +1,13 @@
 """Three replicas as processes on the embedded API server, led by the commands as a person types them."""
 
 import itertools
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 
 from kopf_leader.testing.apiserver import EmbeddedAPIServer
@@ -25,7 +27,7 @@ class Scene:
 
     def __init__(self, server, folder):
         self.folder = folder
-        self.api = Api(server.url, None, server.admin_token)
+        self.api = Api(server.url, server.ca_file, server.admin_token)
         self.api.create(DEFINITIONS, yaml.safe_load((OPERATOR / "crd.yaml").read_text()))
         server.create("leases", {"metadata": {"name": "op"}, "spec": {}}, namespace="default")
         self.kubeconfig = server.write_kubeconfig(folder / "kubeconfig")
@@ -83,7 +85,11 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path):
-    with EmbeddedAPIServer().in_thread() as server:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with EmbeddedAPIServer(ssl_context=context, ca_file=tmp_path / "ca.pem").in_thread() as server:
         scene = Scene(server, tmp_path)
         with scene.replicas:
             yield scene

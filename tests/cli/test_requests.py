@@ -1,13 +1,15 @@
 """`step-down`, `transfer`, `hold`, `resume`: what they ask for, what comes of it, and what they refuse."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from aiohttp import web
 from click.testing import CliRunner
 
 from kopf_leader.cli.main import main
-
 from tests.cli.leases import HELD
 from tests.elector.test_thread import wait_for
 
@@ -205,6 +207,24 @@ def test_the_time_is_up(cluster):
     withdrawn = cluster.run("resume", "op", "--no-wait")
     assert (withdrawn.status, withdrawn.stdout) == (0, "The transfer is withdrawn.\n")
     assert cluster.annotations == {"of": "others"}
+
+
+@pytest.mark.parametrize("command", ["step-down", "status"])
+def test_interrupted(cluster, command):
+    """Ctrl-C: status 130, no traceback, and what was asked for may stand: it is said."""
+    cluster.make({**HELD, "leaseDurationSeconds": 60})
+    kubeconfig = cluster.server.write_kubeconfig(cluster.folder / "kc")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kopf_leader", command, "op", "--kubeconfig", kubeconfig]
+        + (["--watch"] if command == "status" else []),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: cluster.server.watches)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert ("the request may stand" in stderr) == (command == "step-down")
 
 
 class Nemesis:

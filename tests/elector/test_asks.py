@@ -178,3 +178,19 @@ def test_nonsense_in_the_annotations_is_ignored(virtually: Any) -> None:
         assert len(one.follower.terms) == 1
 
     virtually(scene)
+
+
+def test_who_is_asked_while_it_waits_obeys_afterwards(virtually: Any) -> None:
+    """L11: a hold in its wait is not released; a request that comes meanwhile is obeyed when the term has begun."""
+
+    async def scene(world: Any) -> None:
+        one = world.join("one")
+        await world.until(lambda: world.store.lease is not None)
+        two = world.join("two")
+        await asyncio.sleep(5)
+        world.store.annotate(transfer_to="*")
+        await world.until(lambda: two.follower.leading)
+        assert [stop.reason for what, stop in one.follower.told if what == "stop"] == [Reason.ASKED]
+        assert "kopf-leader/transfer-to" not in annotations(world)
+
+    virtually(scene)

@@ -41,6 +41,11 @@ class Standing:
         return self.sight.asks if self.sight is not None else Asks()
 
     @property
+    def duration(self) -> float:
+        """How long the holder may be silent."""
+        return self.record.duration or USUAL_DURATION
+
+    @property
     def silence(self) -> float:
         """How long nothing was renewed, as far as it was looked at."""
         return self.watched if self.renewed is None else self.renewed
@@ -52,10 +57,9 @@ class Standing:
             return "absent"
         if not self.record.holder:
             return "free" if self.asks.hold is None else "held"
-        duration = self.record.duration or USUAL_DURATION
-        if self.silence >= duration:
+        if self.silence >= self.duration:
             return "expired"
-        return "silent" if self.silence >= duration / 3 else "led"
+        return "silent" if self.silence >= self.duration / 3 else "led"
 
     @property
     def leads(self) -> bool:

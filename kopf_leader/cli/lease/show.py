@@ -111,7 +111,7 @@ def requests(standing: Standing) -> str:
 
 def describe(standing: Standing) -> str:
     """The state of the Lease as a clause, for sentences."""
-    holder, duration = standing.record.holder, standing.record.duration
+    holder = standing.record.holder
     if standing.sight is None:
         clause = "the Lease does not exist"
     elif not holder:
@@ -119,9 +119,8 @@ def describe(standing: Standing) -> str:
     elif standing.state == "led" and standing.renewed is not None:
         clause = f"{holder} leads"
     else:
-        clause = (
-            f"{holder} holds the Lease, and no renewal was seen for {standing.silence:.1f} s (duration {duration} s)"
-        )
+        silence = f"{standing.silence:.1f} s (of {standing.duration:g} s)"
+        clause = f"{holder} holds the Lease, and no renewal was seen for {silence}"
     asked = requests(standing)
     return f"{clause}; on the Lease stands: {asked}" if asked else clause
 
