@@ -53,7 +53,9 @@ def operator(cluster):
         one.leave()
 
 
-def pytest_collection_modifyitems(items):
-    """Kopf leaves its sessions open when it is stopped while it explores the cluster; nothing here has sessions."""
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings("ignore:[Uu]nclosed:ResourceWarning"))
+def pytest_configure(config):
+    """Kopf leaves its sessions open when it is stopped while it explores the cluster; nothing here has sessions.
+
+    For the whole run and not test by test, as they are found when the garbage is collected: at the very end, too.
+    """
+    config.addinivalue_line("filterwarnings", "ignore:[Uu]nclosed:ResourceWarning")
