@@ -1,7 +1,8 @@
 """Requests for the one Lease: each is bounded in time and ends in exactly one event for the machine."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -14,6 +15,18 @@ from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Absent, Accepted, Denied, Event, Kind, Rejected, Seen, Send, Unknown
 
 JITTER = 0.2  # of the retry period, to both sides: candidates that lost the API server together come back apart
+
+
+@contextmanager
+def given_up_within() -> Iterator[None]:
+    """Take a cancellation that nobody here has asked for as a failure: it came from a client, or a log-in handler."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LeaseAPIError("The request for the Lease was given up from within its client.") from error
 
 
 class Requests:
@@ -79,6 +92,11 @@ class Requests:
             self._tell(None, sent_at, error)
             await self.retry_pause(error)
 
+    def stopwatch(self) -> Callable[[], bool]:
+        """Start it; asked later, it tells whether less than one retry_period has passed since."""
+        started = self._clock.time()
+        return lambda: self._clock.time() < started + self._settings.retry_period
+
     async def retry_pause(self, error: Exception | None = None) -> None:
         """Wait one retry_period with jitter, or as long as the server asked for (L17)."""
         period = self._settings.retry_period * self._random.uniform(1 - JITTER, 1 + JITTER)
@@ -104,17 +122,18 @@ class Requests:
     async def _logged_in(self, request: Callable[[], Coroutine[Any, Any, JSON]]) -> JSON:
         """Send a request; after a 401, which means that nothing was done, log in again and send it once more (L17)."""
         logins = self._logins
-        try:
-            return await request()
-        except LeaseAPIError as error:
-            if error.status != 401:
-                raise
-            async with self._login:
-                if self._logins == logins:  # else a request beside this one has just logged in
-                    self.observer.logging_in(error)
-                    await self._client.login()
-                    self._logins += 1
-            return await request()
+        with given_up_within():
+            try:
+                return await request()
+            except LeaseAPIError as error:
+                if error.status != 401:
+                    raise
+                async with self._login:
+                    if self._logins == logins:  # else a request beside this one has just logged in
+                        self.observer.logging_in(error)
+                        await self._client.login()
+                        self._logins += 1
+                return await request()
 
     async def _pause_asked_for(self, error: LeaseAPIError) -> None:
         """Keep the answer back for as long as the server wants to be left alone: nothing is written meanwhile (L17)."""

@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 from kopf_leader.clients.base import LeaseClient, WatchEvent
 from kopf_leader.elector.observer import WatchEnd
-from kopf_leader.elector.requests import Requests
+from kopf_leader.elector.requests import Requests, given_up_within
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.record import version_of
 
@@ -16,20 +16,19 @@ class Watcher:
         self._client = client
         self._requests = requests
         self._version: str | None = None
-        self._heard = False
 
     async def run(self) -> None:
         """Watch until cancelled. While the watch is down this polls: one read every retry_period (L17)."""
         while True:
             lease = await self._requests.read()
-            self._version, self._heard = None, False
+            hurry = self._requests.stopwatch()
             try:
                 self._version = str(version_of(lease)) if lease is not None else None
                 while True:
                     await self._listen()
                     self._requests.observer.watch_ended(WatchEnd.ORDERLY)
             except LeaseAPIError as error:
-                if error.status == 410 and self._heard:
+                if error.status == 410 and not hurry():
                     self._requests.observer.watch_ended(WatchEnd.EXPIRED, error)
                     continue  # too old a version: read again
                 await self._broken(error)
@@ -38,12 +37,12 @@ class Watcher:
 
     async def _listen(self) -> None:
         """One watch to its end; one that ends in order is opened again where it ended."""
-        news = False
+        hurry = self._requests.stopwatch()
         async with aclosing(self._client.watch(self._version)) as events:
-            async for event in events:
-                news = self._heard = True
-                self._take(event)
-        if not news:  # a server or proxy that closes watches at once must not be hammered
+            with given_up_within():
+                async for event in events:
+                    self._take(event)
+        if hurry():  # a server or proxy that closes watches at once must not be hammered
             await self._requests.retry_pause()
 
     def _take(self, event: WatchEvent) -> None:
