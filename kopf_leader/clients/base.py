@@ -36,7 +36,11 @@ class LeaseClient(Protocol):
         ...
 
     def watch(self, version: str | None) -> AsyncGenerator[WatchEvent, None]:
-        """Watch the one Lease from `version`, or from now with what exists first; ends when the server ends it."""
+        """Watch the one Lease from `version`, or from now with what exists first; ends when the server ends it.
+
+        It also ends, or raises, when nothing has been heard for some minutes: while a Lease is put on hold nobody
+        writes, so nothing else would show that the watch is deaf.
+        """
         ...
 
     async def login(self) -> None:

@@ -132,7 +132,9 @@ def _to_hold(settings: Settings, state: State, now: Instant) -> tuple[Kind, floa
         return None  # something of the last term may still run
     at = max(free_at(settings, state), state.stand_back)
     if now.at < at and _outranks(settings, state):
-        return Kind.ASK, state.stand_back
+        last = state.last_write  # who has just let go on request does not ask for it back at once
+        let_go = last.sent_at + settings.lease_duration if last is not None and last.kind is Kind.RELEASE else -inf
+        return Kind.ASK, max(let_go, state.stand_back)
     return Kind.ACQUIRE, at
 
 

@@ -194,3 +194,19 @@ def test_who_is_asked_while_it_waits_obeys_afterwards(virtually: Any) -> None:
         assert "kopf-leader/transfer-to" not in annotations(world)
 
     virtually(scene)
+
+
+def test_a_transfer_is_not_undone_by_priority_at_once(virtually: Any) -> None:
+    """Who has let go on request asks for the lead again after one lease_duration at the earliest."""
+
+    async def scene(world: Any) -> None:
+        world.store.make()
+        high = world.join("high", priority=2)
+        await world.until(lambda: high.follower.leading)
+        low = world.join("low")
+        await asyncio.sleep(5)
+        world.store.annotate(transfer_to="low")
+        await world.until(lambda: low.follower.leading)
+        assert 14 < await world.until(lambda: high.follower.leading) < 16
+
+    virtually(scene)

@@ -1,6 +1,7 @@
 """The nemesis with annotations too: transfers, holds and priorities at random, and a count of requests."""
 
-from collections import Counter, deque
+from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from kopf_leader.protocol.state import Kind, Read, Send, Watch
 from kopf_leader.testing.candidate import Candidate
 from tests.protocol import nemesis
-from tests.protocol.checker import Checker
 from tests.protocol.nemesis import Fault, Play
 
 PREFIX = "kopf-leader/"
@@ -18,7 +18,10 @@ MOST = 14  # requests of one candidate in a second, with every kind of fault and
 def annotate(play: Play, **changed: str | None) -> None:
     """`kubectl annotate`; None takes one away."""
     metadata = (play.world.store.lease or {}).get("metadata") or {}
-    have = {**metadata.get("annotations", {}), **{PREFIX + key.replace("_", "-"): text for key, text in changed.items()}}
+    have = {
+        **metadata.get("annotations", {}),
+        **{PREFIX + key.replace("_", "-"): text for key, text in changed.items()},
+    }
     play.world.store.edit(metadata={"annotations": {key: text for key, text in have.items() if text is not None}})
 
 
@@ -48,7 +51,6 @@ class Asking(Play):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.recent: dict[str, deque[float]] = {}
-        self.most: Counter[str] = Counter()
         self.worst = 0
         self.world.observers.append(self._count)
         self.world.observers.remove(self.checker)
@@ -97,20 +99,14 @@ def perform(seed: int) -> Asking:
     play = Asking(seed)
     numbers = [0, 0, 0, 1, 2, -1]
     for one in play.world.candidates.values():
-        one.settings = nemesis_priority(one, play.rng.choice(numbers))
+        one.settings = replace(one.settings, priority=play.rng.choice(numbers))
     play.run()
     return play
 
 
-def nemesis_priority(one: Candidate, number: int) -> Any:
-    from dataclasses import replace
-
-    return replace(one.settings, priority=number)
-
-
 @pytest.mark.parametrize("batch", range(2))
 def test_no_request_on_the_lease_breaks_the_claim(asking: None, batch: int) -> None:
-    """Annotations prove nothing and start nothing: never two at once, tokens grow, a leader comes back, nobody spins."""
+    """Annotations start nothing: never two at once, tokens grow, a leader comes back, nobody spins."""
     worst = 0
     for seed in range(batch * 25, (batch + 1) * 25):
         try:
