@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import signal
 import socket
@@ -117,8 +118,9 @@ class RealControlPlane:
         self._end(process, signal.SIGKILL if hard else signal.SIGTERM)
 
     def pause(self, part: Part = "apiserver") -> None:
-        """SIGSTOP: connections stay open, nobody answers."""
+        """SIGSTOP: connections stay open, nobody answers; returns when every thread has stopped."""
         self._processes[part].send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._processes[part].pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self, part: Part = "apiserver") -> None:
         """SIGCONT."""
