@@ -84,8 +84,9 @@ class Conductor:
         drained = functools.partial(self._tell_drained, term.token)
         tenure = Tenure(term, counters=self.counters, changed=self._wake_up, ended=drained)
         self._deadline = term.claim.deadline
-        tenure.shut = self.leaving
         self.tenure = tenure
+        if self.leaving or self.signals.count:  # looked at after it is there for `leave()` to shut
+            tenure.shut = True
         self._wake_up()
 
     def stop_leading(self, stop: StopLeading) -> None:

@@ -77,8 +77,11 @@ class Tenure:
 
     @property
     def busy(self) -> bool:
-        """Whether anything runs. Any thread."""
-        return self.threads > 0 or any(not task.done() for task in list(self.tasks))
+        """Whether anything runs. Any thread.
+
+        One look at the set, as a task that starts another is in it until after the other one is.
+        """
+        return self.threads > 0 or bool(self.tasks)
 
     def finish(self) -> bool:
         """Declare it over if the gate is closed and nothing runs, and say so once. Whether it is over. Any thread."""

@@ -212,7 +212,7 @@ def _compared(state: State, write: Write) -> bool:
 
 def _drained(settings: Settings, state: State, now: Instant, token: int) -> State:
     reign = state.reign
-    if reign is None or state.closing is None or reign.token != token:
-        return state
+    if reign is None or reign.token != token:
+        return state  # also where the gate has closed by its own look at the clock: then this term is over, too (L9)
     leave_by = max(reign.t0 + settings.lease_duration, now.at + settings.attempt_timeout)
     return replace(state, reign=None, closing=None, leave_by=leave_by)

@@ -267,3 +267,19 @@ def test_labels_are_put_on_and_strangers_left_alone(virtually: Any) -> None:
         assert world.store.lease["spec"]["strategy"] == "x"
 
     virtually(scene)
+
+
+def test_a_gate_that_closed_by_itself_gets_a_new_term(virtually: Any) -> None:
+    """L7, L9: who has drained without being told is not left with a term that nobody works in."""
+
+    async def scene(world: Any) -> None:
+        world.store.make()
+        one = world.join("one")
+        await world.until(lambda: one.follower.leading)
+        term = one.follower.terms[0]
+        one.follower.drained(term.token)
+        await world.until(lambda: len(one.follower.terms) == 2, within=5)
+        assert not term.valid
+        assert one.follower.terms[1].token > term.token
+
+    virtually(scene)
