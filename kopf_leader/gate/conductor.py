@@ -272,7 +272,7 @@ class Conductor:
         if not isinstance(networking.error_backoffs, Fence):  # at each opening, as users may set it at any time
             networking.error_backoffs = Fence(networking.error_backoffs)
         self.intake.tenure = tenure
-        self.counters.opened += 1
+        self.counters.count_opening()
         await self._toggle.turn_to(False)
         term = tenure.term
         logger.info("Leading as %s%s: handlers run here.", term.identity, f" on {term.lease}" if term.lease else "")

@@ -18,7 +18,8 @@ class Counters:
     when_opened: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     """Called as `opened` goes up, on kopf's loop."""
 
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name == "opened" and value and self.when_opened is not None:
+    def count_opening(self) -> None:
+        """The gate opens."""
+        self.opened += 1
+        if self.when_opened is not None:
             self.when_opened()

@@ -157,7 +157,7 @@ def test_an_opening_is_told_once() -> None:
     told: list[int] = []
     counters = Counters()
     counters.when_opened = lambda: told.append(counters.opened)
-    counters.opened += 1
+    counters.count_opening()
     counters.closed += 1
     Counters(opened=counters.opened)
     assert told == [1]
