@@ -1,0 +1,71 @@
+{{/* What contradicts itself is refused here too, as a schema can be skipped and its messages name no way out. */}}
+{{- define "kopf-operator.validate" -}}
+{{- $election := .Values.leaderElection -}}
+{{- if and (gt (int .Values.replicaCount) 1) (not $election.enabled) -}}
+{{- fail (printf "replicaCount is %d without an election, and each replica would handle every object: set leaderElection.enabled to true, or replicaCount to 1." (int .Values.replicaCount)) -}}
+{{- end -}}
+{{- if $election.enabled -}}
+{{- include "kopf-operator.validateTimings" . -}}
+{{- end -}}
+{{- include "kopf-operator.validateCode" . -}}
+{{- if and .Values.scope.clusterWide .Values.scope.namespaces -}}
+{{- fail "scope.clusterWide and scope.namespaces contradict each other: set one of them." -}}
+{{- end -}}
+{{- range tuple "podMonitor" "prometheusRule" "dashboard" -}}
+{{- if and (get $.Values.metrics .).enabled (not $.Values.metrics.enabled) -}}
+{{- fail (printf "metrics.%s.enabled needs metrics.enabled: set both to true." .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.metrics.enabled (eq (int .Values.metrics.port) (int .Values.health.port)) -}}
+{{- fail (printf "metrics.port and health.port are both %d: give them different ports." (int .Values.health.port)) -}}
+{{- end -}}
+{{- $least := float64 (include "kopf-operator.seconds" (dict "key" "leaderElection.drainTimeout" "value" $election.drainTimeout)) -}}
+{{- if lt (float64 (include "kopf-operator.gracePeriod" .)) $least -}}
+{{- fail (printf "terminationGracePeriodSeconds is %s, below leaderElection.drainTimeout (%s): raise it, or leave it null to have it derived." (include "kopf-operator.gracePeriod" .) (toString $election.drainTimeout)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "kopf-operator.validateTimings" -}}
+{{- $seconds := dict -}}
+{{- range tuple "leaseDuration" "renewDeadline" "retryPeriod" "drainTimeout" -}}
+{{- $value := get $.Values.leaderElection . -}}
+{{- $number := float64 (include "kopf-operator.seconds" (dict "key" (printf "leaderElection.%s" .) "value" $value)) -}}
+{{- if le $number 0.0 -}}
+{{- fail (printf "leaderElection.%s is %s: set it to a positive duration." . (toString $value)) -}}
+{{- end -}}
+{{- $_ := set $seconds . $number -}}
+{{- end -}}
+{{- if lt $seconds.leaseDuration 1.0 -}}
+{{- fail "leaderElection.leaseDuration is below one second, the least that a Lease expresses: raise it." -}}
+{{- end -}}
+{{- if ge $seconds.renewDeadline $seconds.leaseDuration -}}
+{{- fail "leaderElection.renewDeadline is not below leaderElection.leaseDuration: lower the one or raise the other, or a leader would still be at work when the next one begins." -}}
+{{- end -}}
+{{- if ge (mulf 1.2 $seconds.retryPeriod) $seconds.renewDeadline -}}
+{{- fail "leaderElection.renewDeadline is not above 1.2 × leaderElection.retryPeriod: raise the one or lower the other, or a leader could not try to renew in time." -}}
+{{- end -}}
+{{- $attempt := maxf 1.0 (divf $seconds.renewDeadline 2.0) -}}
+{{- if ge (addf $seconds.retryPeriod $attempt) $seconds.renewDeadline -}}
+{{- fail "leaderElection.retryPeriod and one request (half of leaderElection.renewDeadline, 1s at least) leave no room for another attempt before the renew deadline: lower the retry period or raise the renew deadline." -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "kopf-operator.validateCode" -}}
+{{- $operator := .Values.operator -}}
+{{- $own := or $operator.useImageCommand $operator.command -}}
+{{- $given := or $operator.modules $operator.paths $operator.handlers -}}
+{{- if and $own $given -}}
+{{- fail "operator.command (or useImageCommand) runs a command of the image, so operator.modules, paths and handlers would be ignored: set the one or the others." -}}
+{{- end -}}
+{{- if and $operator.command $operator.useImageCommand -}}
+{{- fail "operator.command and operator.useImageCommand contradict each other: set one of them." -}}
+{{- end -}}
+{{- if not (or $own $given) -}}
+{{- fail "There is no code to run: set operator.handlers (files), operator.modules or operator.paths (in the image), or operator.useImageCommand: true (the image's own command)." -}}
+{{- end -}}
+{{- range $name, $source := $operator.handlers -}}
+{{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*[.]py$" $name) -}}
+{{- fail (printf "operator.handlers has a file named %q, which Python cannot import: name it like \"handlers.py\"." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
