@@ -39,6 +39,7 @@ RINGS = (
     Ring(
         "operations", "what people see: health, metrics, Events, logs; whole processes on both API servers", real=True
     ),
+    Ring("chart", "the Helm chart, rendered: does it keep its promises, and refuse what contradicts itself?"),
     Ring("docs", "the documentation: does it say what the code says?", workers=0),
     Ring("cli", "the command line, the environment, the examples"),
     Ring("seam", "the gate on each supported kopf release"),
