@@ -46,12 +46,16 @@ class Proxy:
     """Listens on a free port of 127.0.0.1 and forwards to ``target_host:target_port``.
 
     A context manager; ``start()`` and ``stop()`` do the same. ``port`` is known from the start and never changes.
+    ``bind(port)`` makes a socket of 127.0.0.1 with SO_REUSEPORT, in another network namespace for example.
     """
 
-    def __init__(self, target_host: str, target_port: int) -> None:
+    def __init__(
+        self, target_host: str, target_port: int, *, bind: Callable[[int], socket.socket] | None = None
+    ) -> None:
         self._target = (target_host, target_port)
+        self._bind = bind or bound
         # Bound for as long as the proxy lives and never listening: while we refuse, nobody else gets the port.
-        self._reserved = _bound(0)
+        self._reserved = self._bind(0)
         self.port: int = self._reserved.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{self.port}", daemon=True)
@@ -147,7 +151,7 @@ class Proxy:
             link.adapt()
 
     async def _listen(self) -> None:
-        listener = _bound(self.port)
+        listener = self._bind(self.port)
         self._server = await self._loop.create_server(lambda: _Side(self), sock=listener, backlog=512)
 
     async def _shut(self) -> None:
@@ -339,7 +343,7 @@ class _Pipe:
         self.flush()
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

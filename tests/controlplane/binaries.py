@@ -1,4 +1,4 @@
-"""Where etcd and kube-apiserver come from: a folder you name, our own cache, or a build with ``go``.
+"""Where etcd, kube-apiserver and the rest come from: a folder you name, our own cache, or a build with ``go``.
 
 ``locate()`` only looks. ``python -m tests.controlplane.binaries`` looks and, when nothing is found, builds into the
 cache; the Makefile runs it before pytest, for a build takes about six minutes and belongs inside no test's time-out.
@@ -24,6 +24,10 @@ HOW_TO_GET = (
     "no kube-apiserver and etcd: point KUBEBUILDER_ASSETS at a folder that holds both (envtest's), "
     "or run `python -m tests.controlplane.binaries` where Go is installed (builds them once, six minutes)"
 )
+
+
+MORE = ("kube-controller-manager", "kube-scheduler")
+"""Programs that only the ring `cluster` needs."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,28 @@ def locate() -> Binaries | None:
     return _pair(folder, f"our cache ({folder})")
 
 
+def more() -> dict[str, Path] | None:
+    """The programs beside the two, or None if one of them is missing."""
+    folders = [Path(folder) for folder in [os.environ.get("KUBEBUILDER_ASSETS")] if folder] + [cache_folder()]
+    for folder in folders:
+        found = {name: folder / name for name in MORE}
+        if all(os.access(path, os.X_OK) for path in found.values()):
+            return found
+    return None
+
+
+def build_more() -> None:
+    """Build the programs beside the two into the cache. Raises as `build()` does."""
+    go = shutil.which("go")
+    if go is None:
+        raise RuntimeError("no Go to build kube-controller-manager and kube-scheduler with: install it")
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_suffix(".lock")):
+        for name in MORE:
+            _compile(go, f"{KUBERNETES_PACKAGE}/cmd/{name}", folder / name, _stamped())
+
+
 def build() -> Binaries:
     """Build both programs into the cache, one process at a time.
 
@@ -75,17 +101,20 @@ def build() -> Binaries:
         found = _pair(folder, f"our cache ({folder}), built by another run just now")
         if found is not None:
             return found
-        version = pinned(KUBERNETES_PACKAGE)
-        major, minor, _ = version.removeprefix("v").split(".", 2)
-        # Without these, /version answers v0.0.0 and clients complain.
-        stamp = "k8s.io/component-base/version."
-        flags = f"-s -w -X {stamp}gitVersion={version} -X {stamp}gitMajor={major} -X {stamp}gitMinor={minor}"
         _compile(go, ETCD_PACKAGE, folder / "etcd", "-s -w")
-        _compile(go, f"{KUBERNETES_PACKAGE}/cmd/kube-apiserver", folder / "kube-apiserver", flags)
+        _compile(go, f"{KUBERNETES_PACKAGE}/cmd/kube-apiserver", folder / "kube-apiserver", _stamped())
     built = _pair(folder, f"built with {go} into {folder}")
     if built is None:
         raise RuntimeError(f"go built no usable programs in {folder}: delete the folder and build again")
     return built
+
+
+def _stamped() -> str:
+    """The linker's flags: without a version, /version answers v0.0.0 and clients complain."""
+    version = pinned(KUBERNETES_PACKAGE)
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    stamp = "k8s.io/component-base/version."
+    return f"-s -w -X {stamp}gitVersion={version} -X {stamp}gitMajor={major} -X {stamp}gitMinor={minor}"
 
 
 def _pair(folder: Path, source: str) -> Binaries | None:
@@ -119,6 +148,8 @@ def main() -> int:
     """Locate, or build; print the source that won."""
     try:
         found = locate() or build()
+        if more() is None:
+            build_more()
     except (RuntimeError, subprocess.CalledProcessError) as error:
         print(f"control plane: {error}", file=sys.stderr)
         return 1

@@ -124,6 +124,9 @@ args:
       fieldPath: metadata.namespace
 - name: HOME
   value: /tmp
+# kopf asks for the user's name, which a uid without an entry in /etc/passwd does not have.
+- name: USER
+  value: operator
 - name: PYTHONUNBUFFERED
   value: "1"
 - name: PYTHONDONTWRITEBYTECODE
