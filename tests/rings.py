@@ -42,6 +42,7 @@ RINGS = (
     Ring("chart", "the Helm chart, rendered: does it keep its promises, and refuse what contradicts itself?"),
     Ring("docs", "the documentation: does it say what the code says?", workers=0),
     Ring("cli", "the command line, the environment, the examples"),
+    Ring("package", "wheel, sdist and image: do they work where nothing else is installed?", workers=0),
     Ring("seam", "the gate on each supported kopf release"),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
     Ring("e2e", "real processes on a real API server, with faults", real=True),
