@@ -14,6 +14,8 @@ COMMANDS = {
     "transfer": "Let one particular candidate lead.",
     "hold": "Let nobody lead, until it is resumed.",
     "resume": "End a hold.",
+    "manifest": "Print the Lease and its RBAC as YAML, for kubectl apply.",
+    "doctor": "Check rights, timings and the Lease; say what to change.",
     "demo": "Show three replicas, their handovers, and what became of every object.",
 }
 EXTRAS = {"demo": "demo"}

@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+from pathlib import Path
 
 import kopf._core.reactor.running
 import pytest
@@ -11,7 +12,10 @@ from click.testing import CliRunner
 from kopf_leader.cli.main import main
 from kopf_leader.gate import enable
 from kopf_leader.testing.apiserver import EmbeddedAPIServer
-from tests.cli.leases import Cluster
+from tests.cli.leases import Cluster, RealCluster
+from tests.controlplane.fixtures import control_plane, shared_control_plane
+
+__all__ = ["control_plane", "shared_control_plane"]
 
 HANDLERS = """
 import kopf
@@ -34,6 +38,8 @@ def environment(monkeypatch, tmp_path):
         "clusters: [{name: here, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: me, user: {}}]\n"
     )
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    # The real control plane is started on first use, under this HOME: its programs are in the cache of the other one.
+    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"))
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
@@ -91,3 +97,19 @@ def cluster(tmp_path):
         cluster = Cluster(server, tmp_path)
         yield cluster
         cluster.close()
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.xdist_group("real"))])
+def either(request, tmp_path):
+    """The same on either API server; on the real one in a namespace of its own."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("cluster")
+        return
+    cluster = RealCluster(request.getfixturevalue("control_plane"), tmp_path)
+    yield cluster
+    cluster.close()
+
+
+def pytest_configure(config):
+    """TLS connections say goodbye to a loop that is gone; found when the garbage is collected, whichever test is on."""
+    config.addinivalue_line("filterwarnings", "ignore:[Uu]nclosed:ResourceWarning")

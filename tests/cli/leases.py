@@ -1,6 +1,9 @@
-"""A Lease on the embedded API server, candidates in threads, and the commands for people, run in this process."""
+"""A Lease on either API server, candidates in threads, and the commands for people, run in this process."""
 
+import contextlib
+import secrets
 import types
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +11,14 @@ import kopf
 from click.testing import CliRunner
 
 from kopf_leader.cli.main import main
+from kopf_leader.clients.base import WatchEvent
 from kopf_leader.clients.kopf import KopfLeaseClient, Patience
 from kopf_leader.elector.thread import ElectionThread
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.testing.apiserver import EmbeddedAPIServer
 from kopf_leader.testing.apiserver.auth import Rule
+from tests.controlplane import rbac
+from tests.controlplane.server import RealControlPlane
 from tests.elector.memory import Recorder
 from tests.elector.test_thread import wait_for
 
@@ -27,13 +33,17 @@ HELD = {
 
 
 class Cluster:
-    """The Lease `default/op`, its candidates, and people who look at it."""
+    """The Lease `default/op` on the embedded API server, its candidates, and people who look at it."""
+
+    namespace = "default"
 
     def __init__(self, server: EmbeddedAPIServer, folder: Path) -> None:
         self.server = server
         self.folder = folder
         self.followers: dict[str, Recorder] = {}
         self.elections: list[ElectionThread] = []
+        self.watched = 0
+        """How many watches the candidates have begun; those that have ended count as well."""
 
     def make(self, spec: dict[str, Any] | None = None, **annotations: str) -> None:
         """The Lease, empty unless told: as the chart makes it."""
@@ -53,10 +63,9 @@ class Cluster:
     def annotations(self) -> dict[str, str]:
         return dict(self.lease["metadata"].get("annotations", {}))
 
-    @property
-    def watched(self) -> int:
-        """How many watches have been begun; those that have ended count as well."""
-        return sum(count for (_, verb, _), count in self.server.requests.items() if verb == "watch")
+    def pod(self, name: str) -> None:
+        """A pod beside the Lease."""
+        self.server.create("pods", {"metadata": {"name": name}}, namespace="default")
 
     def join(self, *identities: str, **settings: Any) -> None:
         """Candidates that have nothing to drain; the first leads when this returns, and the others watch."""
@@ -64,7 +73,7 @@ class Cluster:
             follower = self.followers[identity] = Recorder()
             election = ElectionThread(
                 settings=Settings(
-                    name="op", namespace="default", identity=identity, lease_duration=6, renew_deadline=4,
+                    name="op", namespace=self.namespace, identity=identity, lease_duration=6, renew_deadline=4,
                     retry_period=0.3, request_timeout=1, **settings,
                 ),
                 client=self._connect,
@@ -82,10 +91,13 @@ class Cluster:
 
     def run(self, *arguments: str, token: str | None = None) -> Any:
         """A command, as a user; with all rights unless there is a token."""
-        kubeconfig = self.server.write_kubeconfig(self.folder / "person.kubeconfig", token=token)
-        result = CliRunner().invoke(main, [*arguments, "--kubeconfig", str(kubeconfig)])
+        result = CliRunner().invoke(main, [*arguments, "--kubeconfig", str(self.kubeconfig(token))])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return types.SimpleNamespace(status=result.exit_code, stdout=result.stdout, stderr=result.stderr)
+
+    def kubeconfig(self, token: str | None) -> Path:
+        """Of this user, or of one who may do everything."""
+        return Path(self.server.write_kubeconfig(self.folder / "person.kubeconfig", token=token))
 
     def person(self, *verbs: str) -> str:
         """The token of somebody who may do this with the Lease, and nothing else."""
@@ -98,9 +110,66 @@ class Cluster:
             election.join(30)
 
     def _connect(self) -> KopfLeaseClient:
-        info = kopf.ConnectionInfo(server=self.server.url, token=self.server.admin_token)
+        info = self._info()
 
         async def login() -> kopf.ConnectionInfo:
             return info
 
-        return KopfLeaseClient(namespace="default", name="op", login=login, patience=Patience(request=1.0))
+        return Counted(self, login)
+
+    def _info(self) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(server=self.server.url, token=self.server.admin_token)
+
+
+class Counted(KopfLeaseClient):
+    """Tells the cluster when it begins to watch."""
+
+    def __init__(self, cluster: Cluster, login: Any) -> None:
+        super().__init__(namespace=cluster.namespace, name="op", login=login, patience=Patience(request=1.0))
+        self._cluster = cluster
+
+    async def watch(self, version: str | None) -> AsyncGenerator[WatchEvent, None]:
+        self._cluster.watched += 1
+        async with contextlib.aclosing(super().watch(version)) as events:
+            async for event in events:
+                yield event
+
+
+class RealCluster(Cluster):
+    """The same on etcd and kube-apiserver, in a namespace of its own."""
+
+    def __init__(self, plane: RealControlPlane, folder: Path) -> None:
+        super().__init__(plane, folder)  # type: ignore[arg-type] # what is asked of it is overridden here
+        self.plane = plane
+        self.namespace = plane.namespace("commands")
+        self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+
+    def make(self, spec: dict[str, Any] | None = None, **annotations: str) -> None:
+        named = {f"kopf-leader/{key.replace('_', '-')}": text for key, text in annotations.items()}
+        body = {"metadata": {"name": "op", "annotations": {"of": "others", **named}}, "spec": spec or {}}
+        self.plane.admin.create(self._leases, body)
+
+    @property
+    def lease(self) -> dict[str, Any]:
+        (lease,) = self.plane.admin.get(self._leases)["items"]
+        return dict(lease)
+
+    def pod(self, name: str) -> None:
+        body = {"metadata": {"name": name}, "spec": {"containers": [{"name": "one", "image": "none"}]}}
+        self.plane.admin.create(f"/api/v1/namespaces/{self.namespace}/pods", body)
+
+    def kubeconfig(self, token: str | None) -> Path:
+        path = self.folder / "person.kubeconfig"
+        return self.plane.kubeconfig(path, token=token or self.plane.admin_token, namespace=self.namespace)
+
+    def person(self, *verbs: str) -> str:
+        user = f"person-{secrets.token_hex(4)}"
+        token, name = self.plane.user(user), self.plane.username(user)
+        rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["op"]}
+        rbac.grant(self.plane.admin, name, name, [{**rule, "verbs": [*verbs]}], namespace=self.namespace)
+        ask = {"group": "coordination.k8s.io", "resource": "leases", "namespace": self.namespace, "name": "op"}
+        wait_for(lambda: all(rbac.allowed(self.plane.as_user(user), verb=verb, **ask) for verb in verbs))
+        return token
+
+    def _info(self) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(server=self.plane.url, token=self.plane.admin_token, ca_path=str(self.plane.ca_file))

@@ -103,6 +103,11 @@ class Lookout:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    @property
+    def polls(self) -> bool:
+        """Whether it reads again and again, as watching is not allowed."""
+        return self._poll
+
     def standing(self) -> Standing:
         """How things are now."""
         now = _now()

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,8 @@ import kopf
 from kopf_leader.cli.lease.kubeconfig import Access, read_merged
 from kopf_leader.cli.refused import Refused
 from kopf_leader.clients import answers
+from kopf_leader.clients.answers import Asked
+from kopf_leader.clients.base import JSON
 from kopf_leader.clients.kopf import KopfLeaseClient, Patience
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.settings import Settings
@@ -79,6 +82,18 @@ class PersonsClient(KopfLeaseClient):
             return False if error.status == 404 else None
         return True
 
+    async def exchange(self, method: str, path: str, body: JSON | None = None) -> JSON:
+        """Ask the API server for something else than the Lease; the object that it answers with.
+
+        Raises `LeaseAPIError`, whose text speaks of the Lease: go by its `status`.
+        """
+        return await self._call(self._asked(method, method.lower()), path, body, read=_object)
+
+    @property
+    def path(self) -> str:
+        """Where the Lease is, below the server's address."""
+        return f"{self._path}/{quote(self._name)}"
+
     async def _resolve(self) -> kopf.ConnectionInfo:
         """What was read before; on a new log-in it is read again, as credentials of plugins are short-lived."""
         access, self._access = self._access, None
@@ -88,6 +103,18 @@ class PersonsClient(KopfLeaseClient):
             return _connection(access)
         except Refused as refused:
             raise LeaseAPIError(str(refused)) from refused
+
+
+def _object(asked: Asked, status: int, headers: Mapping[str, str], content: bytes) -> JSON:
+    if status not in (200, 201):
+        raise answers.refusal(asked, status, headers, content)
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        raise answers.nonsense(asked, status, content) from error
+    if not isinstance(found, dict):
+        raise answers.nonsense(asked, status, content)
+    return found
 
 
 def _access(where: Where) -> Access:
