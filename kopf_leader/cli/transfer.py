@@ -60,19 +60,24 @@ def transfer(*, target: str, force: bool, timeout: float, no_wait: bool, **where
 
 
 async def _look_up(reached: Reached, target: str, *, force: bool) -> None:
-    """Whether a pod has this name. Raises `Refused` if there is none."""
-    pod = target.rpartition("_")[0] or target
-    found = await reached.client.has_pod(pod) if _POD.fullmatch(pod) else None
-    if found is None:
+    """Whether a pod has this name, and can take over. Raises `Refused` if not."""
+    name = target.rpartition("_")[0] or target
+    found = await reached.client.pod(name) if _POD.fullmatch(name) else "unknown"
+    if found == "unknown":
         click.echo(
-            f"It was not checked that there is a pod {pod}: a name that no candidate bears costs one retry period "
+            f"It was not checked that there is a pod {name}: a name that no candidate bears costs one retry period "
             "without a leader, and then anybody leads.",
             err=True,
         )
-    elif not found and not force:
+    elif found == "absent" and not force:
         raise Refused(
-            f"There is no pod {pod} in the namespace {reached.place.namespace}, and nothing was written: correct --to, "
-            "or pass --force for a candidate that runs elsewhere."
+            f"There is no pod {name} in the namespace {reached.place.namespace}, and nothing was written: correct "
+            "--to, or pass --force for a candidate that runs elsewhere."
+        )
+    elif found == "ending" and not force:
+        raise Refused(
+            f"The pod {name} has ended or is being deleted, and nothing was written: choose one that runs, or pass "
+            "--force for a candidate of this name that runs elsewhere."
         )
 
 

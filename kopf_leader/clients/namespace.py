@@ -83,4 +83,5 @@ def _read(path: Path) -> str:
 
 
 def _refusal(what: str, remedy: str) -> SettingsError:
-    return SettingsError([f"{what}: {remedy}pass --leader-election-namespace."])
+    say = "pass --leader-election-namespace, or set KOPF_RUN_LEADER_ELECTION_NAMESPACE."
+    return SettingsError([f"{what}: {remedy}{say}"])

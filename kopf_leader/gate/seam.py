@@ -89,8 +89,8 @@ def check() -> None:
 def _unsupported(what: str) -> UnsupportedKopf:
     return UnsupportedKopf(
         f"The installed kopf {version()} does not have {what}, without which the election could not keep handlers from "
-        "running on several replicas: install a supported release (pip install 'kopf>=1.44.1'), or disable the "
-        "election and run one replica."
+        "running on several replicas: install a supported release (pip install 'kopf>=1.44.1'), or run one replica by "
+        "kopf run, without kopf_leader."
     )
 
 

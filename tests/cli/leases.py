@@ -63,9 +63,10 @@ class Cluster:
     def annotations(self) -> dict[str, str]:
         return dict(self.lease["metadata"].get("annotations", {}))
 
-    def pod(self, name: str) -> None:
+    def pod(self, name: str, *, phase: str = "Running") -> None:
         """A pod beside the Lease."""
-        self.server.create("pods", {"metadata": {"name": name}}, namespace="default")
+        body = {"metadata": {"name": name}, "status": {"phase": phase}}
+        self.server.create("pods", body, namespace="default")
 
     def join(self, *identities: str, **settings: Any) -> None:
         """Candidates that have nothing to drain; the first leads when this returns, and the others watch."""
@@ -154,9 +155,11 @@ class RealCluster(Cluster):
         (lease,) = self.plane.admin.get(self._leases)["items"]
         return dict(lease)
 
-    def pod(self, name: str) -> None:
+    def pod(self, name: str, *, phase: str = "Running") -> None:
         body = {"metadata": {"name": name}, "spec": {"containers": [{"name": "one", "image": "none"}]}}
-        self.plane.admin.create(f"/api/v1/namespaces/{self.namespace}/pods", body)
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
+        self.plane.admin.create(path, body)
+        self.plane.admin.patch(f"{path}/{name}/status", {"status": {"phase": phase}})
 
     def kubeconfig(self, token: str | None) -> Path:
         path = self.folder / "person.kubeconfig"

@@ -71,6 +71,18 @@ def test_transfer_to_a_pod_that_is_not_there(three):
     assert three.annotations == {"of": "others"}
 
 
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_transfer_to_a_pod_that_cannot_take_over(either, phase):
+    """A pod that has ended is refused likewise; --force writes all the same."""
+    either.make({**HELD, "leaseDurationSeconds": 60})
+    either.pod("pod-x", phase=phase)
+    done = either.run("transfer", "op", "--to", "pod-x_1")
+    assert done.status == 2
+    assert "The pod pod-x has ended or is being deleted, and nothing was written" in done.stderr
+    assert either.annotations == {"of": "others"}
+    assert either.run("transfer", "op", "--to", "pod-x_1", "--force", "--no-wait").status == 0
+
+
 def test_transfer_in_vain(three):
     """With --force to a name that nobody bears: somebody else takes over; status 1 and the name of who does."""
     done = three.run("transfer", "op", "--to", "pod-x", "--force")

@@ -3,8 +3,12 @@
 Each runs with the command and the variables that its README shows.
 """
 
+import os
 import pathlib
 import shlex
+import socket
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -171,3 +175,21 @@ def test_peering_asked_for_in_a_startup_handler_is_refused(scene, tmp_path):
     assert last.startswith("Error: ")
     assert "drop the settings of peering, or disable the election" in last
     assert scene.spec.get("holderIdentity") is None
+
+
+@pytest.mark.parametrize("which", ["HEALTH_PROBE", "METRICS"])
+@pytest.mark.parametrize("way", ["flags", "auto"])
+def test_a_port_in_use(handlers, way, which):
+    """`kopf-leader run`, and a stock `kopf run` with kopf_leader.auto: one sentence, status 2, before kopf starts."""
+    command, variables = WAYS["01-minimal" if way == "flags" else "03-stock-kopf-run"]
+    command = [str(handlers()) if part == "handlers.py" else part for part in command]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **variables, f"KOPF_RUN_{which}_BIND_ADDRESS": address},
+        )  # fmt: skip
+    assert done.returncode == 2, done
+    assert done.stderr.startswith("Error: The ")
+    assert f"{address!r} cannot be listened at (Address already in use): free it" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -90,7 +90,7 @@ def test_nothing_to_be_found(content, says, find):
     """An error, in one sentence, that says what to pass."""
     with pytest.raises(SettingsError, match=says) as caught:
         find(**({"home": content} if content is not None else {}))
-    assert str(caught.value).endswith("pass --leader-election-namespace.")
+    assert str(caught.value).endswith("pass --leader-election-namespace, or set KOPF_RUN_LEADER_ELECTION_NAMESPACE.")
     assert len(caught.value.sentences) == 1
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import kopf
@@ -73,14 +73,18 @@ class PersonsClient(KopfLeaseClient):
             token_file=str(place.where.service_account / "token"),
         )
 
-    async def has_pod(self, pod: str) -> bool | None:
-        """Whether there is such a pod in the Lease's namespace; None if that cannot be found out."""
-        path = f"/api/v1/namespaces/{quote(self._place.namespace)}/pods/{quote(pod, safe='')}"
+    async def pod(self, name: str) -> Literal["there", "absent", "ending", "unknown"]:
+        """Whether there is such a pod in the Lease's namespace, and whether it can still take over."""
+        path = f"/api/v1/namespaces/{quote(self._place.namespace)}/pods/{quote(name, safe='')}"
         try:
-            await self._call(self._asked("GET", "get"), path, read=answers.accepted)
+            found = await self.exchange("GET", path)
         except LeaseAPIError as error:
-            return False if error.status == 404 else None
-        return True
+            return "absent" if error.status == 404 else "unknown"
+        status = found.get("status")
+        phase = status.get("phase") if isinstance(status, Mapping) else None
+        metadata = found.get("metadata")
+        deleted = isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
+        return "ending" if deleted or phase in ("Succeeded", "Failed") else "there"
 
     async def exchange(self, method: str, path: str, body: JSON | None = None) -> JSON:
         """Ask the API server for something else than the Lease; the object that it answers with.
