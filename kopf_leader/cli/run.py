@@ -84,7 +84,7 @@ run = _RunCommand(
     callback=_run,
     params=[*kopf.cli.run.params, *_OURS.values()],
     help="Start an operator process, as kopf run does; with leader election when it is enabled.\n\n"
-    "Exit status: 0 when it has ended in order, by SIGTERM or SIGINT; 1 when the leadership is lost and the operator is "
-    "to exit then, when something could not be stopped in time, or when kopf or the handlers' code has failed; 2 when it "
-    "is refused before it starts.",
+    "Exit status: 0 when it has ended in order, by SIGTERM or SIGINT; 1 when the leadership is lost and the operator "
+    "is to exit then, when something could not be stopped in time, or when kopf or the handlers' code has failed; "
+    "2 when it is refused before it starts.",
 )

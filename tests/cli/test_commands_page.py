@@ -122,7 +122,7 @@ def test_the_statuses_are_real(cluster, monkeypatch, name, status, spec, asks, a
 
 
 def test_every_status_is_tried():
-    """The rest is tried elsewhere: `manifest` in test_manifest.py, `run` by the gate and in test_run.py, `demo` in its ring."""
+    """The rest is tried elsewhere: `manifest` in test_manifest.py, `run` by gate and test_run.py, `demo` by demo."""
     tried = {(name, status) for name, status, *_ in CASES}
     listed = {(name, status) for name, statuses in STATUSES.items() for status in statuses}
     assert listed - tried == {(name, s) for name in ("run", "demo", "manifest") for s in STATUSES[name]}
