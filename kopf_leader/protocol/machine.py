@@ -122,6 +122,8 @@ def _close(settings: Settings, state: State, now: Instant) -> tuple[State, list[
             cancel_at=min(closing.cancel_at, nearer.cancel_at),
             exit_at=min(closing.exit_at, nearer.exit_at),
         )
+    elif reason is Reason.ASKED:
+        return replace(state, wish=Wish.RESIGN), []  # closes already, for a failure: it will not take its hold up again
     else:
         return state, []
     stop = StopLeading(reign.token, closing.reason, closing.cancel_at, closing.exit_at)

@@ -4,7 +4,6 @@ from dataclasses import replace
 from math import inf
 
 from kopf_leader.protocol.record import (
-    ANYBODY,
     MAX_TRANSITIONS,
     PRIORITY,
     RELEASED_DURATION,
@@ -46,10 +45,10 @@ def free_at(settings: Settings, state: State) -> float:
     if state.hold is not None:
         return state.hold.start_at
     if record.released or (record.empty and not state.seen_hold):
-        called = not asks.transfer_to or asks.transfer_to == ANYBODY or asks.calls(settings.identity)
-        # Whoever was called gets a moment before the others; then its turn is over, and it was called in vain.
-        return -inf if called else state.changed_at + settings.retry_period
-    return state.changed_at + max(record.duration or 0, settings.lease_duration)
+        return -inf if asks.invites(settings.identity) else state.changed_at + settings.retry_period
+    expiry = state.changed_at + max(record.duration or 0, settings.lease_duration)
+    # Whoever was called gets a moment before the others; then its turn is over, and it was called in vain.
+    return expiry if asks.invites(settings.identity) else expiry + settings.retry_period
 
 
 def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tuple[Send, int]:
@@ -90,14 +89,18 @@ def _record(settings: Settings, state: State, kind: Kind, moment: str) -> LeaseR
 def _asks(settings: Settings, state: State, kind: Kind) -> dict[str, str | None]:
     """The annotations that go with a write: who takes the Lease puts its priority there, and calls nobody any more.
 
-    But whoever takes up its own hold, and has been asked to let go meanwhile, obeys when its term has begun.
+    But whoever takes up its own hold, and has been asked to let go meanwhile, obeys when its term has begun. And who
+    holds already takes a call for itself away: left to stand, it would keep others from asking.
     """
     if kind is Kind.ACQUIRE:
         priority = {PRIORITY: str(settings.priority) if settings.priority else None}
         return priority if state.hold is not None else {TRANSFER_TO: None, **priority}
     if kind is Kind.RELEASE:
         return {PRIORITY: None}
-    return {TRANSFER_TO: settings.identity} if kind is Kind.ASK else {}
+    if kind is Kind.ASK:
+        return {TRANSFER_TO: settings.identity}
+    answered = state.sight is not None and state.sight.asks.calls(settings.identity)
+    return {TRANSFER_TO: None} if answered else {}
 
 
 def _giving_back(state: State) -> bool:

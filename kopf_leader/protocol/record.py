@@ -61,6 +61,10 @@ class Asks:
         """Whether the holder of this identity is asked to step down."""
         return self.hold is not None or bool(self.transfer_to and not self.calls(identity))
 
+    def invites(self, identity: str) -> bool:
+        """Whether this candidate need not let somebody else go first."""
+        return self.transfer_to in ("", ANYBODY) or self.calls(identity)
+
     def calls(self, identity: str) -> bool:
         """Whether this candidate is the one whose turn it shall be."""
         return self.transfer_to == identity or bool(self.transfer_to and identity.startswith(f"{self.transfer_to}_"))

@@ -80,6 +80,20 @@ def test_who_leads_already_need_not_move(virtually: Any) -> None:
     virtually(scene)
 
 
+def test_a_call_for_the_leader_is_taken_away(virtually: Any) -> None:
+    """It is answered: left to stand, it would keep a candidate of higher priority from asking."""
+
+    async def scene(world: Any) -> None:
+        one, _ = await several(world, "pod-a_1", "pod-b_2")
+        world.store.annotate(transfer_to="pod-a")
+        await world.until(lambda: "kopf-leader/transfer-to" not in annotations(world))
+        assert len(one.follower.terms) == 1
+        dev = world.join("dev", priority=1)
+        assert await world.until(lambda: dev.follower.leading) < 1
+
+    virtually(scene)
+
+
 def test_a_call_in_vain_costs_a_moment(virtually: Any) -> None:
     """Nobody by that name: another standby takes over after one retry_period, and the call is gone."""
 
