@@ -104,6 +104,10 @@ class Cluster:
         """The token of somebody who may do this with the Lease, and nothing else."""
         return self.server.add_user("person", rules=[Rule(verbs=verbs, **RULES)])
 
+    def looked_on(self) -> bool:
+        """Whether a person watches, beside the candidates."""
+        return self.server.watches > len(self.elections)
+
     def close(self) -> None:
         for election in self.elections:
             election.resign(leave=True)
@@ -142,6 +146,7 @@ class RealCluster(Cluster):
     def __init__(self, plane: RealControlPlane, folder: Path) -> None:
         super().__init__(plane, folder)  # type: ignore[arg-type] # what is asked of it is overridden here
         self.plane = plane
+        self._people: list[str] = []
         self.namespace = plane.namespace("commands")
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
 
@@ -172,7 +177,11 @@ class RealCluster(Cluster):
         rbac.grant(self.plane.admin, name, name, [{**rule, "verbs": [*verbs]}], namespace=self.namespace)
         ask = {"group": "coordination.k8s.io", "resource": "leases", "namespace": self.namespace, "name": "op"}
         wait_for(lambda: all(rbac.allowed(self.plane.as_user(user), verb=verb, **ask) for verb in verbs))
+        self._people.append(user)
         return token
+
+    def looked_on(self) -> bool:
+        return any(self.plane.requests(user, resource="leases")["watch"] for user in self._people)
 
     def _info(self) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(server=self.plane.url, token=self.plane.admin_token, ca_path=str(self.plane.ca_file))

@@ -22,16 +22,15 @@ NAMES = [
 
 def test_who_leads(either):
     """Holder, since when, term, and how long ago a renewal was seen; status 0."""
-    cluster = either
-    cluster.make()
-    cluster.join("pod-a_1")
-    shown = cluster.run("status", "op")
+    either.make()
+    either.join("pod-a_1")
+    shown = either.run("status", "op")
     assert (shown.status, shown.stderr) == (0, "")
     head, line = shown.stdout.splitlines()
     assert head.split() == ["LEASE", "STATE", "HOLDER", "SINCE", "TERM", "RENEWED", "REQUESTS"]
     lease, state, holder, since, term, age, ago, requests = line.split()
-    assert (lease, state, holder, term, ago, requests) == (f"{cluster.namespace}/op", "led", "pod-a_1", "1", "ago", "-")
-    assert cluster.lease["spec"]["acquireTime"].startswith(since.removesuffix("Z"))
+    assert (lease, state, holder, term, ago, requests) == (f"{either.namespace}/op", "led", "pod-a_1", "1", "ago", "-")
+    assert either.lease["spec"]["acquireTime"].startswith(since.removesuffix("Z"))
     assert age.endswith("s")
 
 
@@ -95,62 +94,63 @@ def test_a_silent_holder(cluster):
     assert "expired" in shown.stdout
 
 
-def test_wait_for_a_leader(cluster):
+def test_wait_for_a_leader(either):
     """--wait ends when somebody was seen to renew; status 0."""
-    cluster.make()
-    timer = threading.Timer(0.5, cluster.join, ["pod-a_1"])
+    either.make()
+    timer = threading.Timer(0.5, either.join, ["pod-a_1"])
     timer.start()
-    shown = cluster.run("status", "op", "--wait")
+    shown = either.run("status", "op", "--wait")
     timer.join()
     assert shown.status == 0, shown
     assert "pod-a_1" in shown.stdout
 
 
-def test_wait_for_somebody(cluster):
+def test_wait_for_somebody(either):
     """--for=holder=NAME takes an identity or a pod's name; a dead holder's name in the Lease is not enough."""
-    cluster.make()
-    cluster.join("pod-a_1", "pod-b_2")
+    either.make()
+    either.join("pod-a_1", "pod-b_2")
     for name in ("pod-a", "pod-a_1"):
-        assert cluster.run("status", "op", "--wait", f"--for=holder={name}").status == 0
-    late = cluster.run("status", "op", "--wait", "--for=holder=pod-b", "--timeout=300ms")
+        assert either.run("status", "op", "--wait", f"--for=holder={name}").status == 0
+    late = either.run("status", "op", "--wait", "--for=holder=pod-b", "--timeout=300ms")
     assert late.status == 1
     assert late.stderr.startswith("The time is up (0.3 s): pod-a_1 ")
 
 
-def test_wait_does_not_believe_a_name(cluster):
+def test_wait_does_not_believe_a_name(either):
     """A holder that nobody has seen renew does not meet --for=leader."""
-    cluster.make({**HELD, "leaseDurationSeconds": 60})
-    late = cluster.run("status", "op", "--wait", "--timeout=300ms")
+    either.make({**HELD, "leaseDurationSeconds": 60})
+    late = either.run("status", "op", "--wait", "--timeout=300ms")
     assert late.status == 1
     assert "dead_1 holds the Lease, and no renewal was seen" in late.stderr
 
 
-def test_wait_for_a_lease_to_come(cluster):
+def test_wait_for_a_lease_to_come(either):
     """--wait bears that the Lease is not there yet; when the time is up it says so."""
-    late = cluster.run("status", "op", "--wait", "--timeout=300ms")
+    late = either.run("status", "op", "--wait", "--timeout=300ms")
     assert (late.status, late.stdout) == (1, "")
     assert "the Lease does not exist" in late.stderr
 
 
-def test_watch(cluster):
+def test_watch(either):
     """--watch prints a line for each change that is more than a renewal, the head once; JSON is a line each."""
-    cluster.make()
-    cluster.join("pod-a_1", "pod-b_2")
+    either.make()
+    either.join("pod-a_1", "pod-b_2")
 
     def act():
-        wait_for(lambda: cluster.server.watches > 2)
-        cluster.elections[0].resign(leave=True)
+        wait_for(either.looked_on)
+        either.elections[0].resign(leave=True)
 
+    token = either.person("get", "watch")
     thread = threading.Thread(target=act)
     thread.start()
-    shown = cluster.run("status", "op", "--watch", "--timeout", "5s", "-o", "json")
+    shown = either.run("status", "op", "--watch", "--timeout", "5s", "-o", "json", token=token)
     thread.join()
     assert shown.status == 0
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
     holders = [line["holder"] for line in lines if line["holder"]]
     assert (holders[0], holders[-1]) == ("pod-a_1", "pod-b_2")
     assert len(lines) <= 4
-    table = cluster.run("status", "op", "--watch", "--timeout", "300ms")
+    table = either.run("status", "op", "--watch", "--timeout", "300ms")
     assert table.stdout.count("LEASE") == 1
 
 
@@ -174,11 +174,11 @@ def test_a_broken_watch_is_opened_again(cluster):
     assert len(ended) == 2
 
 
-def test_the_right_to_get_is_enough(cluster):
+def test_the_right_to_get_is_enough(either):
     """Without the right to watch, the Lease is read once a second."""
-    cluster.make()
-    cluster.join("pod-a_1")
-    shown = cluster.run("status", "op", "--wait", token=cluster.person("get"))
+    either.make()
+    either.join("pod-a_1")
+    shown = either.run("status", "op", "--wait", token=either.person("get"))
     assert shown.status == 0, shown
     assert "led" in shown.stdout
 

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from kopf_leader.testing.proxy import Proxy
 from tests.operations.looks import Place, get, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +45,7 @@ def free_port() -> int:
 class Operator:
     """One process, its port and its log."""
 
-    def __init__(self, place: Place, name: str, *arguments: str) -> None:
+    def __init__(self, place: Place, name: str, *arguments: str, through: int | None = None) -> None:
         self.hold = place.folder / f"{name}.hold"
         self.hold.mkdir()
         self.log = place.folder / f"{name}.log"
@@ -51,6 +53,8 @@ class Operator:
         handlers.write_text(HANDLERS)
         self.port = free_port()
         kubeconfig = place.write_kubeconfig(place.folder / f"{name}.kubeconfig", place.admin.token)
+        if through is not None:  # a proxy on this port
+            kubeconfig.write_text(kubeconfig.read_text().replace(place.url, f"https://127.0.0.1:{through}"))
         self._command = [
             sys.executable, "-m", "kopf_leader", "run", "-n", place.namespace, "--log-format=json",
             f"--health-probe-bind-address=127.0.0.1:{self.port}", f"--metrics-bind-address=127.0.0.1:{self.port}",
@@ -89,8 +93,8 @@ def operator(place: Place) -> Iterator[Callable[..., Operator]]:
     """Start an operator; kill it after the test."""
     made: list[Operator] = []
 
-    def make(name: str, *arguments: str, held: tuple[str, ...] = ()) -> Operator:
-        made.append(Operator(place, name, *arguments))
+    def make(name: str, *arguments: str, held: tuple[str, ...] = (), through: int | None = None) -> Operator:
+        made.append(Operator(place, name, *arguments, through=through))
         for what in held:
             (made[-1].hold / what).touch()
         made[-1].start()
@@ -149,6 +153,36 @@ def check_logs(*operators: Operator) -> None:
             assert line["identity"].startswith(one.hold.stem)
             assert line["term"] > 0
         assert end[0]["reason"] == "leaving"
+
+
+def test_a_demotion_and_what_comes_after_it(place: Place, operator: Callable[..., Operator]) -> None:
+    """A leader that cannot renew says so in one line, as a field for each subject; it leads again, and ends cleanly."""
+    place.admin.create(
+        f"/apis/coordination.k8s.io/v1/namespaces/{place.namespace}/leases", {"metadata": {"name": "op"}}
+    )
+    target = urlsplit(place.url)
+    with Proxy(target.hostname or "", target.port or 0) as proxy:
+        one = operator(
+            "one", *ELECTION, "--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s",
+            "--leader-election-retry-period=500ms", through=proxy.port,
+        )  # fmt: skip
+        one.until("/metrics", 200, 'leader_election_master_status{name="op"} 1.0')
+        proxy.refuse()
+        wait_for(lambda: [line for line in one.lines if line["message"].startswith("Stops leading")], "the demotion")
+        assert one.get("/livez") == (200, "ok"), "an API server that does not answer makes no process unhealthy"
+        (line,) = (line for line in one.lines if line["message"].startswith("Stops leading"))
+        assert "no renewal accepted for 3." in line["message"]
+        assert "last error: " in line["message"]
+        assert (line["severity"], line["reason"]) == ("warn", "renew_deadline")
+        proxy.heal()
+        one.until("/metrics", 200, 'leader_election_master_status{name="op"} 1.0')
+        assert (
+            'kopf_leader_transitions_total{name="op",reason="renew_deadline",to="standby"} 1.0'
+            in one.get("/metrics")[1]
+        )
+        one.process.terminate()
+        assert one.wait() == 0
+    assert "Traceback" not in one.log.read_text()
 
 
 def test_without_election(operator: Callable[..., Operator]) -> None:
