@@ -10,17 +10,11 @@ import click
 
 from kopf_leader.errors import SettingsError, UnsupportedKopf
 from kopf_leader.gate.enable import imply
-
-
-class Refused(click.ClickException):
-    """The operator is not started: one sentence, exit status 2, as for `kopf-leader run`."""
-
-    exit_code = 2
-
+from kopf_leader.gate.refusals import told
 
 try:
     imply()
 except (SettingsError, UnsupportedKopf) as error:
     if click.get_current_context(silent=True) is None:
         raise
-    raise Refused(str(error)) from None  # nobody's code is at fault, so a traceback would help nobody
+    raise told(error) from None

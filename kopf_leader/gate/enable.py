@@ -17,7 +17,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 import click
 from click.core import ParameterSource
 
-from kopf_leader.errors import SettingsError
+from kopf_leader.errors import SettingsError, UnsupportedKopf
 from kopf_leader.gate.options import (
     DEV_PRIORITY,
     OPTIONS,
@@ -31,6 +31,7 @@ from kopf_leader.gate.options import (
     from_environment,
     merge,
 )
+from kopf_leader.gate.refusals import told
 
 FLAGS = "kopf_leader.flags"
 """Where `kopf-leader run` leaves its layer of flags in click's context, which is the command's own."""
@@ -151,8 +152,10 @@ def _ask(call: str, given: Mapping[str, Any]) -> None:
     before, _process.code = _process.code, {**code, **_process.code}
     try:
         apply()
-    except Exception:
+    except Exception as error:
         _process.code = before
+        if _running_command() is not None and isinstance(error, (SettingsError, UnsupportedKopf)):
+            raise told(error) from None
         raise
 
 

@@ -178,15 +178,15 @@ def test_peering_asked_for_in_a_startup_handler_is_refused(scene, tmp_path):
 
 
 @pytest.mark.parametrize("which", ["HEALTH_PROBE", "METRICS"])
-@pytest.mark.parametrize("way", ["flags", "auto"])
-def test_a_port_in_use(handlers, way, which):
-    """`kopf-leader run`, and a stock `kopf run` with kopf_leader.auto: one sentence, status 2, before kopf starts."""
-    command, variables = WAYS["01-minimal" if way == "flags" else "03-stock-kopf-run"]
-    command = [str(handlers()) if part == "handlers.py" else part for part in command]
+@pytest.mark.parametrize("way", WAYS)
+def test_a_port_in_use(way, which):
+    """`kopf-leader run`, and a stock `kopf run` in each way: one sentence, status 2, before kopf starts."""
+    command, variables = WAYS[way]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run(
             [sys.executable, "-m", *command], capture_output=True, text=True, timeout=120, check=False,
+            cwd=EXAMPLES / way,
             env={**os.environ, "PYTHONPATH": str(ROOT), **variables, f"KOPF_RUN_{which}_BIND_ADDRESS": address},
         )  # fmt: skip
     assert done.returncode == 2, done
