@@ -84,8 +84,7 @@ async def _latency(reached: Reached, settings: Settings, *, may_write: bool) -> 
         try:
             write = await latency.writes(reached)
         except LeaseAPIError as error:
-            if not error.refused:
+            if error.status == 401:
                 raise
-            findings = [latency.not_rehearsed(error)]
-            return [*findings, *latency.judge(read, None, settings)]
+            return [latency.unwritten(error), *latency.judge(read, None, settings)]
     return [*latency.judge(read, write, settings)]

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from aiohttp import web
 
-from kopf_leader.cli.checkup import latency
+from kopf_leader.cli.checkup import latency, local
+from kopf_leader.cli.lease.reach import Where, find
 from kopf_leader.protocol.settings import Settings
 from tests.cli.leases import HELD
 from tests.cli.test_requests import put
@@ -217,6 +218,71 @@ def test_a_dry_run_that_is_refused(cluster):
     assert found["writes"]["result"] == "warn"
     assert "no dry run" in found["writes"]["change"]
     assert found["timing"]["result"] == "ok"
+
+
+def test_writes_that_fail(cluster):
+    """A server that reads and does not write: status 1, with its own words."""
+    cluster.make()
+
+    async def full(request):
+        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500, "message": "no space"}
+        return web.json_response(body, status=500) if request.query.get("dryRun") else None
+
+    cluster.server.on_request = full
+    found = examine(cluster, status=1)
+    assert found["writes"]["result"] == "fail"
+    assert "no space" in found["writes"]["change"]
+
+
+def test_a_lease_that_is_deleted_meanwhile(cluster):
+    """Gone between two looks: it is said, and nothing breaks."""
+    cluster.make()
+    looks = []
+
+    async def gone(request):
+        if request.method != "GET" or not request.path.endswith("/leases/op"):
+            return None
+        looks.append(request)
+        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "message": "not found"}
+        return web.json_response(body, status=404) if len(looks) > 2 else None
+
+    cluster.server.on_request = gone
+    assert "deleted just now" in examine(cluster)["lease"]["found"]
+
+
+@pytest.mark.parametrize(
+    ("given", "mounted", "result", "words"),
+    [
+        ({}, None, "ok", "of-the-context, from the kubeconfig's current context"),
+        ({"namespace": "there"}, None, "ok", "there, as it was given"),
+        ({}, "of-the-pod", "warn", "an operator that is started here would elect in of-the-pod"),
+        ({"context": "here"}, "of-the-pod", "ok", "from the kubeconfig's context"),
+    ],
+)
+def test_the_namespace_is_the_operators(tmp_path, given, mounted, result, words):
+    """Where the command looks, and where an operator in this place would look: the pod's comes first for that."""
+    account = tmp_path / "account"
+    account.mkdir()
+    if mounted is not None:
+        (account / "namespace").write_text(mounted)
+        (account / "token").write_text("secret")
+    place = find(Where(lease_id="op", service_account=account, **given))
+    finding = local.namespace(place)
+    assert finding.result.value == result
+    assert words in finding.found
+
+
+def test_in_a_pod(tmp_path, monkeypatch):
+    """Without a kubeconfig, by the service account: its namespace, its token."""
+    account = tmp_path / "account"
+    account.mkdir()
+    for name, text in (("namespace", "of-the-pod"), ("token", "secret"), ("ca.crt", "")):
+        (account / name).write_text(text)
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    place = find(Where(lease_id="op", service_account=account))
+    assert (place.namespace, place.access.token) == ("of-the-pod", "secret")
+    assert local.namespace(place).found == "of-the-pod, from the service account"
 
 
 def test_a_deaf_watch(cluster, monkeypatch):

@@ -88,7 +88,7 @@ async def _measure(request: Callable[[], Awaitable[None]]) -> Measured:
             failed, trouble = failed + 1, error
             if failed > len(taken) + FEWEST:
                 raise
-            await asyncio.sleep(error.retry_after or 0.1)
+            await asyncio.sleep(min(error.retry_after or 0.1, LONGEST))
         else:
             taken.append(loop.time() - sent)
     return Measured(taken=tuple(taken), failed=failed, trouble=trouble)
@@ -109,9 +109,11 @@ def judge(read: Measured | None, write: Measured | None, settings: Settings) -> 
         yield _timing(measured.slow, settings)
 
 
-def not_rehearsed(error: LeaseAPIError) -> Finding:
-    """A dry run that the server refuses: by an admission webhook, as a rule."""
-    return warn("writes", "a rehearsed write was refused", f"find out whether real ones are, too: {error}")
+def unwritten(error: LeaseAPIError) -> Finding:
+    """A dry run is refused by an admission webhook, as a rule; one that fails shows that writes fail."""
+    if error.refused:
+        return warn("writes", "a rehearsed write was refused", f"find out whether real ones are, too: {error}")
+    return fail("writes", "rehearsed writes fail", f"find out why: {error}")
 
 
 def attempts(slow: float, settings: Settings) -> int:

@@ -6,6 +6,7 @@ from kopf_leader.cli.checkup.finding import Finding, fail, ok, warn
 from kopf_leader.cli.lease.lookout import Lookout, Standing
 from kopf_leader.cli.lease.reach import Place
 from kopf_leader.clients.base import LeaseClient
+from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.record import ANYBODY, sight_of, whole_seconds
 from kopf_leader.protocol.settings import Settings
 
@@ -19,8 +20,8 @@ async def look(client: LeaseClient, place: Place, settings: Settings, observe: f
         await lookout.until(lambda now: not now.record.holder or now.renewed is not None, observe)
         watch = await _watch(client, lookout)
         standing = lookout.standing()
-    if standing.sight is None:
-        return [warn("lease", f"the Lease {place} is deleted just now", "run this again")]
+    if watch is None or standing.sight is None:
+        return [warn("lease", f"the Lease {place} was deleted just now", "run this again")]
     return [*_judge(place, standing, settings), watch]
 
 
@@ -36,11 +37,16 @@ def missing(place: Place, *, namespace: bool | None) -> Finding:
     )
 
 
-async def _watch(client: LeaseClient, lookout: Lookout) -> Finding:
-    """L16: a watch that holds changes back makes every handover as slow as an expiry."""
+async def _watch(client: LeaseClient, lookout: Lookout) -> Finding | None:
+    """L16: a watch that holds changes back makes every handover as slow as an expiry. None: there is no Lease."""
     if lookout.polls:
         return warn("watch", "the Lease cannot be watched, only read", "see right:watch above")
-    version = sight_of(await client.read()).version
+    try:
+        version = sight_of(await client.read()).version
+    except LeaseAPIError as error:
+        if error.status != 404:
+            raise
+        return None
     if await lookout.until(lambda now: now.sight is not None and now.sight.version >= version, GRACE):
         said = "it tells of renewals" if lookout.standing().renewed is not None else "it is open; nothing has happened"
         return ok("watch", said)
