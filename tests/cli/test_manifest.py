@@ -3,6 +3,8 @@
 import json
 import re
 import secrets
+import shutil
+import subprocess
 from pathlib import Path
 
 import kopf
@@ -121,6 +123,30 @@ def test_the_api_server_takes_it(control_plane, name):
     for dry_run in (True, False, False):
         for each in objects(name, "-n", namespace, "-l", "team=storage", *ALL):
             apply(control_plane, each, dry_run=dry_run)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on the PATH")
+@pytest.mark.parametrize("how", [[], ["--server-side"]], ids=["client-side", "server-side"])
+def test_kubectl_takes_it(control_plane, tmp_path, how):
+    """`kubectl apply -f -`, and again while somebody leads: the record of the leader stays."""
+    namespace = control_plane.namespace("manifest")
+    kubeconfig = control_plane.kubeconfig(tmp_path / "kc", token=control_plane.admin_token, namespace=namespace)
+    command = ["kubectl", f"--kubeconfig={kubeconfig}", f"--cache-dir={tmp_path}", "apply", "--validate=strict", *how]
+    text = printed("op", "-n", namespace, *ALL)
+
+    def kubectl():
+        done = subprocess.run(
+            [*command, "-f", "-"], input=text, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done
+        return done
+
+    kubectl()
+    path = f"{PATHS['Lease'].format(namespace)}/op"
+    led = {**control_plane.admin.get(path), "spec": HELD}
+    control_plane.admin.replace(path, led)
+    assert kubectl().stderr == ""
+    assert control_plane.admin.get(path)["spec"] == HELD
 
 
 class Account:
