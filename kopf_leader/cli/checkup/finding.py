@@ -74,7 +74,7 @@ def text(place: Place, findings: Sequence[Finding], form: str) -> str:
 def _lines(findings: Sequence[Finding]) -> list[str]:
     width = max(len(finding.check) for finding in findings)
     return [
-        f"{each.result.value:<4}   {each.check:<{width}}   {each.found}{f': {each.change}' if each.change else ''}"
+        f"{each.result.value:<4}   {each.check:<{width}}   {each.found}{f'; {each.change}' if each.change else ''}"
         for each in findings
     ]
 

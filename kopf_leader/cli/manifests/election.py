@@ -59,7 +59,7 @@ def _role(name: str, lease: str, namespace: str, labels: Mapping[str, str], *, a
             verbs=["create"],
         )
     return lines + rule(
-        'create: for the Events on the Lease, "… became leader", "… stopped leading"; without it there are none.',
+        "create: for the Events on the Lease, who became leader, who stopped and why; without it there are none.",
         groups="",
         resources="events",
         verbs=["create"],
