@@ -35,6 +35,10 @@ class Asked:
     """The verb that RBAC knows it by."""
     namespace: str
     name: str
+    subject: str = ""
+    """What it was asked of, if not of the Lease."""
+    rule: str = ""
+    """What RBAC has to allow for it, if it is not of the Lease."""
     server: str = "the server"
     login: str = "the credentials"
     """What was shown to the server, in words that give nothing away."""
@@ -43,7 +47,7 @@ class Asked:
 
     def __str__(self) -> str:
         watch = " (watch)" if self.verb == "watch" else ""
-        return f"{self.method} of the Lease {self.namespace}/{self.name}{watch}"
+        return f"{self.method} of {self.subject or f'the Lease {self.namespace}/{self.name}'}{watch}"
 
     def quote(self, text: str) -> str:
         """Somebody else's text, in one line, of bounded length and without secrets."""
@@ -122,6 +126,8 @@ def refusal(asked: Asked, status: int, headers: Mapping[str, str], content: byte
 
 def remedy(asked: Asked) -> str:
     """The RBAC rule that is missing (L17); creating cannot be restricted to a name."""
+    if asked.rule:
+        return f'allow the verb "{asked.verb}" by the rule {asked.rule}'
     rule = 'apiGroups: ["coordination.k8s.io"], resources: ["leases"]'
     if asked.verb == "create":
         rule = f'{rule}, verbs: ["create"]'

@@ -29,6 +29,7 @@ def attach(
     stuck_timeout: float,
     on_lost: Literal["standby", "exit"] = "standby",
     slack: float = 5.0,
+    from_peering: float | None = None,
     operations: Operations | None = None,
 ) -> Gate:
     """Gate every operator that is started in this process from now on. All times are in seconds.
@@ -39,6 +40,7 @@ def attach(
     - `stuck_timeout`: how long a leader's event loop may be blocked before the process is ended; inf for ever.
     - `on_lost`: what a lost term (not a resigned one) means: `"standby"`, or `"exit"`: the operator stops.
     - `slack`: lease duration minus renew deadline; needed only if the election itself dies while leading (L7).
+    - `from_peering`: the grace of a migration from kopf's peering; None where there is none.
     - `operations`: what shows the people who run the process what goes on; opened here.
 
     Attaching again replaces what was attached, as long as no operator was started with it. Raises `UnsupportedKopf` if
@@ -48,7 +50,15 @@ def attach(
         sentence = "The election is enabled for an operator that has been started already: "
         raise SettingsError([sentence + "enable it once, before the operator starts."])
     detach()
-    rules = Rules(drain_timeout=drain_timeout, slack=slack, stuck_timeout=stuck_timeout, on_lost=on_lost)
+    if from_peering is not None:
+        seam.check(peering=True)
+    rules = Rules(
+        drain_timeout=drain_timeout,
+        slack=slack,
+        stuck_timeout=stuck_timeout,
+        on_lost=on_lost,
+        from_peering=from_peering,
+    )
     gate = Gate(make_election=make_election, rules=rules)
     if operations is None:
         _held.append(_Held(gate, seam.install(gate), None))

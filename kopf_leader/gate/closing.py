@@ -3,9 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
-from kopf_leader.elector.election import Election
 from kopf_leader.gate.tenure import Tenure
 
 LOOK = 1.0  # seconds between two looks at the clock: a timer of the loop stands still while the machine is suspended
@@ -41,8 +40,16 @@ async def wait(event: asyncio.Event, seconds: float) -> None:
         pass
 
 
-async def join(election: Election, seconds: float) -> bool:
-    """Wait that long until the election has ended, without blocking the loop. Whether it has."""
+class Joined(Protocol):
+    """What has a thread: the election, for example."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait (seconds) until it has ended. Whether it has."""
+        ...
+
+
+async def join(joined: Joined, seconds: float) -> bool:
+    """Wait that long until it has ended, without blocking the loop. Whether it has."""
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
 
@@ -51,7 +58,7 @@ async def join(election: Election, seconds: float) -> bool:
             ended.set_result(result)
 
     def run() -> None:
-        result = election.join(seconds)
+        result = joined.join(seconds)
         loop.call_soon_threadsafe(tell, result)
 
     threading.Thread(target=run, name="waiting for the release", daemon=True).start()

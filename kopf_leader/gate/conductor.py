@@ -26,6 +26,7 @@ from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.fence import Fence, TermOver
 from kopf_leader.gate.noise import quiet
+from kopf_leader.gate.peering import Peering, migrate
 from kopf_leader.gate.signals import Signals
 from kopf_leader.gate.tenure import Tenure, tracking
 from kopf_leader.protocol.state import Exit, Reason, StopLeading
@@ -49,6 +50,8 @@ class Rules:
     stuck_timeout: float
     """How long a leader's event loop may be blocked."""
     on_lost: Literal["standby", "exit"]
+    from_peering: float | None = None
+    """The grace of a migration from kopf's peering; None where there is none."""
 
 
 class Conductor:
@@ -67,6 +70,7 @@ class Conductor:
         """Why the operator has to stop (on_lost="exit")."""
         self._make_election = make_election
         self._election: Election | None = None
+        self._peering: Peering | None = None
         self._conducted: Tenure | None = None
         self._deadline = -math.inf  # of the claim, when it was last seen valid
         self._resources = ExitStack()
@@ -132,6 +136,8 @@ class Conductor:
     def _tell_drained(self, token: int) -> None:
         if self._election is not None:
             self._election.drained(token)
+        if self._peering is not None:
+            self._peering.wake()
 
     def _wake_up(self) -> None:
         try:
@@ -219,6 +225,8 @@ class Conductor:
                 logger.warning(
                     "The Lease may not have been given back in time: the next leader waits until it expires."
                 )
+            if self._peering is not None:
+                await closing.join(self._peering, self.rules.slack)
         finally:
             self._resources.close()
 
@@ -234,11 +242,21 @@ class Conductor:
         seam.list_in_chunks(settings)
         if alone:
             return  # peering is the user's affair then
-        if seam.peering_wanted(settings):
+        if self.rules.from_peering is not None:
+            self._peering = migrate(
+                self.parts,
+                grace=self.rules.from_peering,
+                drain=self.rules.drain_timeout + self.rules.slack,
+                changed=self._wake_up,
+                give_way=lambda: self._running_election.resign(leave=False),
+            )
+        elif seam.peering_wanted(settings):
             sentence = (
                 "Peering and leader election cannot be combined, as each pauses the operator for its own reasons: "
+                "drop the settings of peering, or disable the election, or, to migrate from one to the other, set "
+                "--leader-election-from-peering."
             )
-            raise SettingsError([sentence + "drop the settings of peering, or disable the election."])
+            raise SettingsError([sentence])
         settings.peering.standalone = True
 
     async def _conduct(self) -> None:
@@ -248,7 +266,7 @@ class Conductor:
             if tenure is None or tenure is self._conducted:
                 return
             self._conducted = tenure
-            if not tenure.shut:
+            if not tenure.shut and await self._admitted(tenure):
                 await self._open(tenure)
                 await self._until(functools.partial(_ended, tenure))
             await self._close(tenure)
@@ -265,6 +283,14 @@ class Conductor:
                 self._look_at_claim(tenure)
             if not happened():
                 await closing.wait(self._woken, pause)
+
+    async def _admitted(self, tenure: Tenure) -> bool:
+        """Wait until nobody of the peering stands in the way, in a migration. Whether the term still runs."""
+        peering = self._peering
+        if peering is not None:
+            peering.admit(tenure)
+            await self._until(lambda: _ended(tenure) or peering.admits(tenure))
+        return not _ended(tenure)
 
     async def _open(self, tenure: Tenure) -> None:
         self.parts.reset_memories()

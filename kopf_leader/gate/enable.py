@@ -52,6 +52,7 @@ class Asked(TypedDict, total=False):
     drain_timeout: float | str | None
     stuck_timeout: float | str | None
     on_lost: OnLost | None
+    from_peering: float | str | None
     health_probe_bind_address: str | None
     metrics_bind_address: str | None
     metrics_registry: Any
@@ -89,6 +90,8 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
     - `drain_timeout`: seconds that running handlers may go on for when a leader steps down; by default 10.
     - `stuck_timeout`: seconds that the operator's event loop may be blocked for before a leader exits; by default 300.
     - `on_lost`: `'standby'`, to stand by again in the same process, or `'exit'`.
+    - `from_peering`: migrate from kopf's peering: how long to wait after the last of its peers; by default, there is no
+      migration, and peering is refused (docs/migrating-from-peering.md).
     - `health_probe_bind_address`, `metrics_bind_address`: where to serve `/healthz`, `/livez`, `/readyz`, and
       `/metrics`: `':8081'`, `'127.0.0.1:8081'`, or (the default) `'0'` for nowhere. Both may be the same.
     - `metrics_registry`: a `prometheus_client.CollectorRegistry` for the metrics, also where no address serves them; by
@@ -183,14 +186,19 @@ def _source(context: click.Context, name: str) -> str:
 
 
 def _refuse_peering(context: click.Context, options: Options) -> None:
-    """Peering and election would each pause the operator for reasons of their own: refuse to have both."""
+    """Peering and election would each pause the operator for reasons of their own: refuse both, but for a migration."""
+    migration = OPTIONS["from_peering"].flag
     if context.params.get("standalone"):
+        if options.from_peering is not None:
+            said = options.source("from_peering")
+            sentence = f"A migration from peering ({said}) is asked for together with {_source(context, 'standalone')}"
+            raise SettingsError([f"{sentence}, which switches peering off: drop one of them."])
         return  # kopf ignores the other flags then
-    if context.params.get("peering_name") is not None:
+    if context.params.get("peering_name") is not None and options.from_peering is None:
         said = _source(context, "peering_name")
         sentence = (
             f"Peering ({said}) and leader election (on by {options.source('enabled')}) cannot be combined: drop "
-            f"{said}, or {_way_out(options)}."
+            f"{said}, or {_way_out(options)}, or migrate from one to the other with {migration}."
         )
         raise SettingsError([sentence])
 
@@ -224,5 +232,6 @@ def _attach(options: Options) -> None:
         stuck_timeout=options.stuck_timeout,
         on_lost=options.on_lost,
         slack=options.lease_duration - options.renew_deadline,
+        from_peering=options.from_peering if options.enabled else None,
         operations=operations,
     )

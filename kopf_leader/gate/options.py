@@ -25,6 +25,7 @@ _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 _DEFAULT = "the default"
 DEV_PRIORITY = 666  # kopf `cli.py`, `--dev`
+MIN_GRACE = 5.0  # seconds: the first keep-alive of an operator that has just started has to arrive within
 MAX_PRIORITY = 999_999_999  # nine digits: what is read back from the Lease (`protocol/record.py`, `asks_of`)
 
 
@@ -210,6 +211,15 @@ OPTIONS = {
             help="Stand by again in the same process (the default), or exit.",
         ),
         Option(
+            name="from_peering",
+            title="grace of the migration from peering",
+            read=_duration,
+            flag="--leader-election-from-peering",
+            metavar="DURATION",
+            help="Migrate from kopf's --peering: start only when its peers have been gone for so long; their "
+            "terminationGracePeriodSeconds.",
+        ),
+        Option(
             name="health_probe_bind_address",
             title="health probe bind address",
             read=_address,
@@ -250,6 +260,8 @@ class Options:
     stuck_timeout: float = 300.0
     """How long kopf's event loop may be blocked before a leader exits."""
     on_lost: OnLost = "standby"
+    from_peering: float | None = None
+    """How long to wait after the last of kopf's peers, in a migration."""
     health_probe_bind_address: Address | None = None
     metrics_bind_address: Address | None = None
     metrics_registry: Any = None
@@ -283,6 +295,12 @@ class Options:
         """Check all that can be known without a look at the machine. Raises `SettingsError`."""
         if not 0 < self.stuck_timeout <= MAX_DURATION:
             sentence = f"The stuck time-out is {self.stuck_timeout:g} s: set it to a positive number of seconds."
+            raise SettingsError([self._attributed(sentence)])
+        if self.from_peering is not None and not MIN_GRACE <= self.from_peering <= MAX_DURATION:
+            sentence = (
+                f"The grace of the migration from peering is {self.from_peering:g} s: set it to the old pods' "
+                f"terminationGracePeriodSeconds, and to {MIN_GRACE:g} s at least."
+            )
             raise SettingsError([self._attributed(sentence)])
         if self.enabled:
             self.settings(

@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 import kopf
 
+from kopf_leader.clients.peerings import PeeringObject
 from kopf_leader.errors import LeaseAPIError, UnsupportedKopf
 
 CHUNK_SIZE = 500  # objects per page of a list: the first handler of a large promotion starts ten times sooner
@@ -63,6 +64,15 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("kopf._cogs.structs.bodies", "Body", ()),
     ("kopf._cogs.configs.configuration", "NetworkingSettings.error_backoffs", ()),
 )
+# What a migration from peering needs beside it.
+_NEEDED_FOR_PEERING: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (f"{_REACTOR}.orchestration", "orchestrator", ("insights",)),
+    ("kopf._cogs.structs.references", "Backbone.__contains__", ()),
+    ("kopf._cogs.structs.references", "CLUSTER_PEERINGS_K", ()),
+    ("kopf._cogs.structs.references", "CLUSTER_PEERINGS_Z", ()),
+    ("kopf._cogs.structs.references", "NAMESPACED_PEERINGS_K", ()),
+    ("kopf._cogs.structs.references", "NAMESPACED_PEERINGS_Z", ()),
+)
 _PARTS = ("registry", "settings", "memories", "indexers", "memobase")
 
 
@@ -74,9 +84,9 @@ def version() -> str:
         return "of unknown version"
 
 
-def check() -> None:
-    """Raise `UnsupportedKopf` if a place that the gate needs is not there."""
-    for module, name, keywords in _NEEDED:
+def check(*, peering: bool = False) -> None:
+    """Raise `UnsupportedKopf` if a place that the gate needs, or a migration from peering, is not there."""
+    for module, name, keywords in (*_NEEDED, *(_NEEDED_FOR_PEERING if peering else ())):
         try:
             found = _get(module, name)
         except (ImportError, AttributeError):
@@ -167,7 +177,10 @@ def _orchestrator(hooks: Hooks, original: Any) -> Any:
         if missing := [name for name in _PARTS if name not in known]:
             raise _unsupported(f"{', '.join(missing)} at hand in the processor of events")
         parts = Parts(
-            processor=kwargs["processor"], paused=kwargs["operator_paused"], **{name: known[name] for name in _PARTS}
+            processor=kwargs["processor"],
+            paused=kwargs["operator_paused"],
+            insights=kwargs.get("insights"),
+            **{name: known[name] for name in _PARTS},
         )
         return hooks.orchestrate(parts, lambda processor: original(**{**kwargs, "processor": processor}))
 
@@ -211,6 +224,8 @@ class Parts:
     memories: Any
     indexers: Any
     memobase: Any
+    insights: Any = None
+    """What kopf has found in the cluster; for a migration from peering."""
     _vault: Any = field(default_factory=lambda: _get("kopf._cogs.clients.auth", "vault_var").get(None))
 
     async def make_toggle(self) -> Any:
@@ -333,6 +348,35 @@ def peering_wanted(settings: Any) -> bool:
     """Whether the operator was asked to use kopf's peering, as opposed to using it where it happens to be there."""
     peering = settings.peering
     return not peering.standalone and (peering.mandatory or peering.name != "default")
+
+
+def peering_objects(parts: Parts) -> Callable[[], list[PeeringObject]]:
+    """Give what finds the objects of the operator's peering, from any thread; none while kopf explores the cluster.
+
+    As kopf does: in each of the two API groups that has the definition, and in each namespace that is served.
+    """
+    insights, settings = parts.insights, parts.settings.peering
+    scope = "CLUSTER" if settings.clusterwide else "NAMESPACED"
+    selectors = [_get("kopf._cogs.structs.references", f"{scope}_PEERINGS_{group}") for group in "KZ"]
+
+    def find() -> list[PeeringObject]:
+        if not (insights.ready_namespaces.is_set() and insights.ready_resources.is_set()):
+            return []
+        resources = [insights.backbone[one] for one in selectors if one in insights.backbone]
+        return [
+            PeeringObject(
+                group=resource.group,
+                version=resource.version,
+                plural=resource.plural,
+                namespace=namespace,
+                name=settings.name,
+                has_status="status" in resource.subresources,
+            )
+            for resource in resources
+            for namespace in ([*insights.namespaces] if resource.namespaced else [None])
+        ]
+
+    return find
 
 
 def list_in_chunks(settings: Any) -> None:

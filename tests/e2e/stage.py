@@ -64,6 +64,7 @@ class Stage:
         elected: bool = True,
         granted: bool = True,
         environment: Mapping[str, str] | None = None,
+        scope: Sequence[str] = (),
     ) -> None:
         """Start replicas, each a user with the documented rights, each behind a proxy of its own."""
         for name in names:
@@ -84,7 +85,7 @@ class Stage:
             self.replicas.start(
                 name,
                 kubeconfig=kubeconfig,
-                arguments=[*flags, *arguments, "-n", self.namespace, str(OPERATOR / "handlers.py")],
+                arguments=[*flags, *arguments, *(scope or ["-n", self.namespace]), str(OPERATOR / "handlers.py")],
                 environment={"POD_NAME": name, **(environment or {})},
             )
 
@@ -127,7 +128,7 @@ class Stage:
         def look() -> bool:
             name = self.holder()
             found[:] = [one for one in self.replicas if one.name == name and one is not other_than]
-            return bool(found) and self._latest_at_work() == found[0].pid
+            return bool(found) and self.latest_at_work() == found[0].pid
 
         self.replicas.wait_until(look, what=f"leader other than {other_than.name}" if other_than else "leader")
         return found[0]
@@ -147,7 +148,8 @@ class Stage:
         user = f"{self.namespace}-{replica.name}"
         return self.control_plane.requests(user, resource="leases", namespace=self.namespace)["watch"] > 0
 
-    def _latest_at_work(self) -> int:
+    def latest_at_work(self) -> int:
+        """The process whose handler was the latest to start; 0 when none has."""
         starts = [(fact["t"], fact["pid"]) for fact in self.replicas.history().facts if fact["kind"] == "start"]
         return max(starts, default=(0, 0))[1]
 
