@@ -203,6 +203,8 @@ class Peering:
             self._say(stay, str(error), level=logging.WARNING)
         if stay.admitted and self._now() - stay.refreshed > self._rules.lifetime / 2:
             self._step_down(stay, "its record in the peering could not be refreshed")
+        if stay.since is not None and not stay.admitted:
+            return max(0.0, min(PERIOD, stay.since + self._rules.grace - self._now()))
         return PERIOD
 
     async def _log_in(self, client: PeeringClient) -> None:

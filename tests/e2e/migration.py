@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from kopf_leader.testing.history import Overlap, Verdict
-from kopf_leader.testing.processes import Replica
+from kopf_leader.testing.processes import Replica, TimedOut
 from tests.controlplane import rbac
 from tests.e2e.stage import OPERATOR, Stage
 
 GRACE = 5  # seconds; the shortest that is allowed
+TERMINATION = 4.5  # seconds; what in a cluster is the old pods' terminationGracePeriodSeconds, and equal to the grace
 PRIORITY = 50  # of the new version
+_ANY_GRACE = (
+    "from kopf_leader.gate import options; options.MIN_GRACE = 0; from kopf_leader.cli.main import main; main()"
+)
 PEERINGS = {"cluster": "clusterkopfpeerings", "namespaced": "kopfpeerings"}
 
 
@@ -52,10 +59,13 @@ class Migration:
         flags = [f"--peering={self.name}", f"--priority={priority}"]
         return self._start(name, flags, ["list", "watch", "get", "patch"], elected=False, environment=environment)
 
-    def start_migrating(self, name: str) -> Replica:
-        """A replica of the new version, with both."""
+    def start_migrating(self, name: str, *, grace: float | None = None) -> Replica:
+        """A replica of the new version, with both; `grace` in seconds also where it is too short to be allowed."""
         self.stage.replicas.command = self._new_command
-        flags = [f"--peering={self.name}", f"--priority={PRIORITY}", f"--leader-election-from-peering={GRACE}s"]
+        if grace is not None:
+            self.stage.replicas.command = [self._new_command[0], "-c", _ANY_GRACE, "run"]
+        flags = [f"--peering={self.name}", f"--priority={PRIORITY}"]
+        flags += [f"--leader-election-from-peering={GRACE if grace is None else grace}s"]
         replica = self._start(name, flags, ["get", "patch"], elected=True)
         self.new.add(replica.pid)
         return replica
@@ -99,11 +109,26 @@ class Migration:
             what=f"record with priority {priority} to come or go",
         )
 
+    def command(self, *arguments: str) -> None:
+        """One of kopf's own commands."""
+        plane, user = self.stage.control_plane, f"{self.stage.namespace}-person"
+        resources = [self.plural, f"{self.plural}/status"]
+        rule = {"apiGroups": ["kopf.dev"], "resources": resources, "verbs": ["list", "watch", "get", "patch"]}
+        plane.grant_operator(user)
+        rbac.grant(plane.admin, plane.username(user), f"{plane.username(user)}-peering", [rule])
+        config = plane.kubeconfig(self.stage.folder / "person.kubeconfig", token=plane.user(user))
+        command = [sys.executable, "-m", "kopf", *arguments, f"--peering={self.name}", *self.scope]
+        subprocess.run(command, check=True, timeout=60, env={**os.environ, "KUBECONFIG": str(config)})
+
     def stop(self, *replicas: Replica) -> None:
-        """SIGTERM, one after the other, as a rolling update does."""
+        """End them one after the other, as a kubelet does: SIGTERM, and SIGKILL after their grace period."""
         for replica in replicas:
             replica.stop()
-            assert replica.wait() == 0
+            try:
+                assert replica.wait(TERMINATION) == 0
+            except TimedOut:
+                assert replica.pid not in self.new, self.stage.replicas.tails()
+                replica.kill()
 
     def broken(self, verdict: Verdict) -> list[Overlap]:
         """Overlaps in which the new version has a part: those of the old one among itself are kopf's own."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.migration import Migration
+from tests.e2e.migration import PRIORITY, Migration
 from tests.e2e.stage import Stage, Workload
+from tests.seam.run import prepare
 
 PAUSED = "and paused: others are at work"
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("scope", ["cluster", "namespaced"])
-def test_there_and_back_and_on(stage: Stage, scope: str) -> None:
+@pytest.mark.parametrize(("scope", "release"), [("cluster", "1.40.0"), ("namespaced", "")])
+def test_there_and_back_and_on(stage: Stage, scope: str, release: str) -> None:
     """Peering -> migration -> peering -> migration -> election: no overlap with the old version, no object lost."""
-    migration = Migration(stage, scope)
+    migration = Migration(stage, scope, old_python=str(prepare(release)) if release else "")
     first = migration.start_old("old-1", priority=30)
     with Workload(stage, pause=0.4, seconds=0.2, daemon=True):
         migration.wait_at_work(first)
@@ -35,10 +36,9 @@ def test_there_and_back_and_on(stage: Stage, scope: str) -> None:
         for priority in (10, 5):
             migration.wait_for_record(priority)
         assert stage.leader() is leader  # still at work
-        leader.stop()
+        migration.stop(leader)
         migration.wait_at_work(back[0])
         migration.stop(*(replica for replica in new if replica is not leader))
-        assert leader.wait() == 0
         assert migration.own not in migration.records()
 
         again = [migration.start_migrating(name) for name in ("new-3", "new-4")]
@@ -49,3 +49,92 @@ def test_there_and_back_and_on(stage: Stage, scope: str) -> None:
         migration.stop(*again)
         assert stage.leader() in last
     migration.conclude()
+
+
+@pytest.mark.timeout(300)
+def test_an_old_replica_is_killed(stage: Stage) -> None:
+    """SIGKILL leaves a record behind: the new version waits until it is dead, and for the grace; nothing is lost."""
+    migration = Migration(stage, "cluster")
+    old = migration.start_old("old", priority=30, environment={"PEERING_LIFETIME": "15"})
+    with Workload(stage, pause=0.4, seconds=0.2, daemon=True):
+        migration.wait_at_work(old)
+        new = migration.start_migrating("new")
+        stage.replicas.wait_until(lambda: PAUSED in new.text(), what="the new replica to wait")
+        old.kill()
+        assert stage.leader() is new
+    migration.conclude()
+
+
+@pytest.mark.timeout(300)
+def test_a_leader_of_the_new_version_is_killed(stage: Stage) -> None:
+    """The record belongs to the Lease: the next holder takes it over, and does not have to wait for the grace."""
+    migration = Migration(stage, "cluster")
+    with Workload(stage, pause=0.4, seconds=0.2, daemon=True):
+        migration.start_migrating("new-1")
+        migration.start_migrating("new-2")
+        first = stage.leader()
+        first.kill()
+        second = stage.leader(other_than=first)
+        assert "handlers start in" not in second.text()
+        # While an old replica waits, the next holder withdraws the record in its favour.
+        old = migration.start_old("old", priority=10)
+        migration.wait_for_record(10)
+        migration.start_migrating("new-3")
+        second.kill()
+        migration.wait_at_work(old)
+        assert stage.holder() == "new-3"
+        assert migration.own not in migration.records()
+    migration.conclude()
+
+
+@pytest.mark.timeout(300)
+def test_a_higher_priority_takes_over_in_order(stage: Stage) -> None:
+    """The leader gives way to a higher priority: it drains, withdraws its record, and only then does that one work."""
+    migration = Migration(stage, "namespaced")
+    with Workload(stage, pause=0.4, seconds=0.2, daemon=True):
+        new = migration.start_migrating("new")
+        assert stage.leader() is new
+        stage.create(seconds=3.0, only=new.name)
+        stage.wait_for_long_handlers(new)
+        old = migration.start_old("old", priority=PRIORITY + 1)
+        migration.wait_at_work(old)
+        migration.stop(old)
+        assert stage.leader() is new
+    migration.conclude()
+
+
+@pytest.mark.timeout(300)
+def test_kopfs_freeze_and_resume(stage: Stage) -> None:
+    """`kopf freeze` pauses the migrating version as it did the old one, and `kopf resume` lets it go on."""
+    migration = Migration(stage, "cluster")
+    new = migration.start_migrating("new")
+    stage.create(2)
+    assert stage.leader() is new
+    migration.command("freeze", "--id=me", "--lifetime=3600", "--priority=100")
+    stage.replicas.wait_until(lambda: migration.own not in migration.records(), what="the new replica to give way")
+    stage.replicas.wait_until(lambda: PAUSED in new.text(), what="the new replica to wait")
+    stage.create(2)
+    frozen = len(stage.verdict().executions)
+    assert len(stage.verdict().lost) == 2
+    migration.command("resume", "--id=me")
+    stage.wait_until_handled()
+    assert len(stage.verdict().executions) > frozen
+    migration.conclude()
+
+
+@pytest.mark.timeout(300)
+def test_the_grace_is_needed(stage: Stage) -> None:
+    """Without it the new version begins while handlers of an old replica, whose record is gone, still run."""
+    migration = Migration(stage, "namespaced")
+    old = migration.start_old("old", priority=30)
+    stage.create()
+    migration.wait_at_work(old)
+    new = migration.start_migrating("new", grace=0.1)
+    stage.replicas.wait_until(lambda: PAUSED in new.text(), what="the new replica to wait")
+    stage.create(seconds=8.0, only=old.name)
+    stage.wait_for_long_handlers(old)
+    stage.create(3)
+    migration.stop(old)
+    stage.wait_until_handled()
+    stage.replicas.stop()
+    assert migration.broken(stage.verdict())

@@ -8,5 +8,5 @@ import kopf
 @kopf.on.startup()
 def configure(settings, **_):
     queueing = settings.queueing if hasattr(settings, "queueing") else settings.batching
-    queueing.exit_timeout = 10.0
+    queueing.exit_timeout = 3.5
     settings.peering.lifetime = int(os.environ.get("PEERING_LIFETIME", "60"))
