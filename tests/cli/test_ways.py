@@ -37,7 +37,7 @@ class Scene:
     """The API server with the examples' resource, and replicas of one example."""
 
     def __init__(self, server, folder, example, *, replicas=("a",), lease=True, variables=None, command=None):
-        usual, environment = WAYS[example]
+        usual, environment = WAYS.get(example, ([], {}))
         self.server = server
         server.create("customresourcedefinitions", yaml.safe_load((EXAMPLES / "crd.yaml").read_text()))
         if lease:  # one that was never held is taken at once (L11)
@@ -48,9 +48,9 @@ class Scene:
             environment={"PYTHONPATH": str(ROOT), **environment, **(variables or {})},
             cwd=EXAMPLES / example,
         )
-        kubeconfig = server.write_kubeconfig(folder / "kubeconfig-of-the-server")
+        self.kubeconfig = server.write_kubeconfig(folder / "kubeconfig-of-the-server")
         for name in replicas:
-            self.replicas.start(name, kubeconfig=kubeconfig, environment={"POD_NAME": f"pod-{name}"})
+            self.replicas.start(name, kubeconfig=self.kubeconfig, environment={"POD_NAME": f"pod-{name}"})
 
     def handle(self, name):
         """Create an object and wait until the create handler's result is stored."""
