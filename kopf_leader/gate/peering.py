@@ -41,6 +41,7 @@ from kopf_leader.gate.tenure import Tenure
 logger = logging.getLogger("kopf_leader.gate")
 
 PERIOD = 2.0  # seconds between two looks at the objects
+AGAIN = 0.1  # seconds until the next look when somebody else's write came in between
 REFRESH = 10.0  # seconds between two refreshes of the record
 LIFETIME = 60  # seconds; at least
 REQUEST = 5.0  # seconds for one request
@@ -80,7 +81,12 @@ class _Look:
 
     versions: Mapping[PeeringObject, str]
     ours: Mapping[PeeringObject, object]
-    others: list[Peer]
+    peers: Mapping[PeeringObject, list[Peer]]
+
+    @property
+    def others(self) -> list[Peer]:
+        """Everybody else, wherever they are."""
+        return [peer for peers in self.peers.values() for peer in peers]
 
 
 class Peering:
@@ -187,25 +193,29 @@ class Peering:
 
     async def _round(self, client: PeeringClient, stay: _Stay) -> float:
         """Look, and do what follows from it; for how many seconds there is nothing to do then."""
+        pause = PERIOD
         try:
             look = await self._look(client, stay.tenure)
             if look is None:
                 self._say(stay, "kopf has not found the objects of peering yet, or the definition of them is missing")
             elif stay.admitted:
                 await self._keep(client, stay, look)
-            elif not stay.tenure.shut:
+            elif (
+                stay.tenure.may_start
+            ):  # by the clock: nobody else holds the Lease, whose record would be withdrawn here
                 await self._approach(client, stay, look)
         except LeaseAPIError as error:
             if error.status == 409:
-                return 0.1  # somebody has written meanwhile: look again
+                pause = AGAIN  # somebody has written meanwhile
+            else:
+                self._say(stay, str(error), level=logging.WARNING)
             if error.status == 401:
                 await self._log_in(client)
-            self._say(stay, str(error), level=logging.WARNING)
         if stay.admitted and self._now() - stay.refreshed > self._rules.lifetime / 2:
             self._step_down(stay, "its record in the peering could not be refreshed")
         if stay.since is not None and not stay.admitted:
-            return max(0.0, min(PERIOD, stay.since + self._rules.grace - self._now()))
-        return PERIOD
+            return max(AGAIN, min(pause, stay.since + self._rules.grace - self._now()))
+        return pause
 
     async def _log_in(self, client: PeeringClient) -> None:
         try:
@@ -217,12 +227,14 @@ class Peering:
         objects = [*self._objects()]
         found = await _all([client.read_peering(one) for one in objects])
         own, now, wall = _own(tenure), self._now(), time.time()
-        others: list[Peer] = []
-        for one, body in zip(objects, found, strict=True):
-            others += self._sights.live(str(one), body.get("status"), own=own, now=now, wall=wall)
-        versions = {one: str(body["metadata"]["resourceVersion"]) for one, body in zip(objects, found, strict=True)}
-        ours = {one: records_of(body.get("status")).get(own) for one, body in zip(objects, found, strict=True)}
-        return _Look(versions, ours, others) if objects else None
+        bodies = dict(zip(objects, found, strict=True))
+        peers = {
+            one: self._sights.live(str(one), body.get("status"), own=own, now=now, wall=wall)
+            for one, body in bodies.items()
+        }
+        versions = {one: str(body["metadata"]["resourceVersion"]) for one, body in bodies.items()}
+        ours = {one: records_of(body.get("status")).get(own) for one, body in bodies.items()}
+        return _Look(versions, ours, peers) if objects else None
 
     async def _approach(self, client: PeeringClient, stay: _Stay, look: _Look) -> None:
         """One step on the way to the admission."""
@@ -230,7 +242,8 @@ class Peering:
             await self._withdraw(client, stay, look)
             self._say(stay, f"others are at work by the records in the peering: {listed(look.others)}")
             return
-        if self._missing(stay, look):
+        silent = self._now() - stay.refreshed > self._rules.lifetime / 2  # others may have taken the record for dead
+        if silent or self._missing(stay, look) or not look.versions.keys() <= stay.announced:
             stay.since, stay.announced = None, set()
         wall = time.time()
         taken_over = stay.since is None and all(proves(ours, wall=wall) for ours in look.ours.values())
@@ -239,7 +252,7 @@ class Peering:
             stay.admitted = True
             logger.info("Nobody else is in the peering: the work on the Lease %s begins.", stay.tenure.term.lease)
             self._changed()
-        elif stay.since is None or self._now() - stay.refreshed >= REFRESH or stay.announced != look.versions.keys():
+        elif stay.since is None or self._now() - stay.refreshed >= REFRESH:
             await self._write(client, stay, look, "waiting")
             if stay.since is None:
                 stay.since = self._now()
@@ -247,13 +260,14 @@ class Peering:
 
     async def _keep(self, client: PeeringClient, stay: _Stay, look: _Look) -> None:
         """Keep the record alive while anything may run, and see whether to give way."""
+        new = look.versions.keys() - stay.announced  # in a namespace that is served from now on
         above = [peer for peer in look.others if peer.priority > self._rules.priority]
+        there = [peer for one in new for peer in look.peers[one]]
         if self._missing(stay, look):
             stay.lost = True
             self._step_down(stay, "somebody has removed its record from the peering")
-        elif above:
-            self._step_down(stay, f"by their priority it has to give way to {listed(above)}")
-        new = not look.versions.keys() <= stay.announced
+        elif above or there:
+            self._step_down(stay, f"it has to give way to {listed(above + there)}")
         if stay.admitted and not stay.lost and (new or self._now() - stay.refreshed >= REFRESH):
             await self._write(client, stay, look, "working")
 
