@@ -104,6 +104,21 @@ def test_a_higher_priority_takes_over_in_order(stage: Stage) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("priority", [PRIORITY - 1, PRIORITY, PRIORITY + 1])
+def test_an_old_replica_starts_during_the_grace(stage: Stage, priority: int) -> None:
+    """It goes first, as nobody can know whether it has seen the record; the new version begins when it has gone."""
+    migration = Migration(stage, "cluster")
+    with Workload(stage, pause=0.4, seconds=0.2, daemon=True):
+        new = migration.start_migrating("new")
+        stage.replicas.wait_until(lambda: "handlers start in" in new.text(), what="the grace")
+        old = migration.start_old("old", priority=priority)
+        migration.wait_at_work(old)
+        migration.stop(old)
+        assert stage.leader() is new
+    migration.conclude()
+
+
+@pytest.mark.timeout(300)
 def test_kopfs_freeze_and_resume(stage: Stage) -> None:
     """`kopf freeze` pauses the migrating version as it did the old one, and `kopf resume` lets it go on."""
     migration = Migration(stage, "cluster")
