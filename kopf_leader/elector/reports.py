@@ -139,7 +139,7 @@ class Reporter(Observer):
     def _explain_wait(self, state: State, now: Instant) -> None:
         """Why nobody leads although somebody could wait for it: said to the person who can help."""
         record = state.sight.record if state.sight is not None else None
-        if record is None or free_at(self._settings, state) <= now.at:
+        if record is None or record.released or free_at(self._settings, state) <= now.at:
             return
         silent = now.at - state.changed_at
         if record.holder == self._settings.identity:

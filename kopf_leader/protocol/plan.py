@@ -59,7 +59,13 @@ def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tup
     base = None if kind is Kind.CREATE else state.sight
     record = _record(settings, state, kind, stamp(stamped))
     if base is None:
-        body = creation(name=settings.name, namespace=settings.namespace, record=record, labels=settings.labels)
+        body = creation(
+            name=settings.name,
+            namespace=settings.namespace,
+            record=record,
+            labels=settings.labels,
+            priority=settings.priority,
+        )
     else:
         body = replacement(base, record, labels=settings.labels, asks=_asks(settings, state, kind))
     write = Write(kind=kind, record=record, base=base, over=state.version, sent_at=now.at)

@@ -172,11 +172,15 @@ def replacement(
     return body
 
 
-def creation(*, name: str, namespace: str, record: LeaseRecord, labels: Mapping[str, str]) -> dict[str, Any]:
+def creation(
+    *, name: str, namespace: str, record: LeaseRecord, labels: Mapping[str, str], priority: int = 0
+) -> dict[str, Any]:
     """The body of the POST for a Lease that is absent (L1)."""
     metadata: dict[str, Any] = {"name": name, "namespace": namespace}
     if labels:
         metadata["labels"] = dict(labels)
+    if priority:
+        metadata["annotations"] = {PRIORITY: str(priority)}
     return {"apiVersion": API_VERSION, "kind": "Lease", "metadata": metadata, "spec": encode(record)}
 
 

@@ -69,7 +69,8 @@ class MemoryLease:
     def create(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.lease is not None:
             raise LeaseAPIError("it exists", status=CONFLICT)
-        return self.make(body["spec"], labels=body["metadata"].get("labels", {}))
+        metadata = {name: body["metadata"].get(name, {}) for name in ("labels", "annotations")}
+        return self.make(body["spec"], **metadata)
 
     def replace(self, body: dict[str, Any]) -> dict[str, Any]:
         have = self.lease and self.lease["metadata"]

@@ -166,6 +166,23 @@ def test_equal_priorities_leave_each_other_alone(virtually: Any) -> None:
     virtually(scene)
 
 
+def test_who_creates_the_lease_says_its_priority_at_once(virtually: Any) -> None:
+    """The creator's priority is on the Lease from the beginning: an equal one takes nothing from it."""
+
+    async def scene(world: Any) -> None:
+        one = world.join("one", priority=7)
+        await asyncio.sleep(5)
+        assert annotations(world) == {"kopf-leader/priority": "7"}
+        two = world.join("two", priority=7)
+        await world.until(lambda: one.follower.leading)
+        await asyncio.sleep(60)
+        assert one.follower.leading
+        assert len(one.follower.terms) == 1
+        assert not two.follower.terms
+
+    virtually(scene)
+
+
 def test_a_dead_leader_of_lower_priority_is_waited_for(virtually: Any) -> None:
     """L6: asking keeps nobody alive and hurries nobody: the record is as old as before."""
 
