@@ -18,6 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import kopf
+
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
 from kopf_leader.errors import SettingsError
@@ -25,6 +27,7 @@ from kopf_leader.gate import closing, seam, stuck
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.fence import Fence, TermOver
+from kopf_leader.gate.hooks import Hooks, Kind
 from kopf_leader.gate.noise import quiet
 from kopf_leader.gate.signals import Signals
 from kopf_leader.gate.tenure import Tenure, tracking
@@ -109,8 +112,15 @@ class Conductor:
             _leave_process(tenure, exit_.reason)
 
     def new_leader(self, holder: str) -> None:
-        """Remember who leads."""
+        """Remember who leads, and let it be told."""
         self.counters.holder = holder
+        tenure = self.tenure
+        term = tenure.term if tenure is not None and tenure.may_start else None
+        own = holder == self._running_election.identity
+        try:
+            self._hooks.tell_holder(holder, own=own, term=term, loop=self._loop)
+        except RuntimeError:  # closed: kopf is gone
+            logger.debug("The election spoke after the end of the operator.")
 
     # In the guardian's thread.
 
@@ -172,20 +182,25 @@ class Conductor:
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         election = self._make_election(self, self.parts.login)
-        self._prepare_settings(alone=isinstance(election, AlwaysLeader))
+        self._alone = isinstance(election, AlwaysLeader)
+        self._prepare_settings()
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
         self._election = election
+        self._hooks = Hooks(self.parts)
+        self._resources.callback(self._hooks.release)
         self._resources.enter_context(tracking(self._loop))
         self._resources.enter_context(stuck.guarding(self, self._loop, timeout=self.rules.stuck_timeout))
         streams = asyncio.create_task(orchestrate(self.intake.process), name="streams behind the gate")
         conducting = asyncio.create_task(self._conduct(), name="conductor of the leader election")
+        announcing = asyncio.create_task(self._hooks.announce(), name="announcer of new leaders")
         try:
             election.start()
             await asyncio.wait({streams, conducting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.leave()
             streams.cancel()
+            announcing.cancel()  # and not waited for: nothing depends on it, and kopf sees to what is left
             await closing.all_done([streams, conducting])
         for task in (conducting, streams):
             if not task.cancelled():
@@ -229,10 +244,10 @@ class Conductor:
             return self.rules.slack
         return max(stop.exit_at - self._now(), self.rules.slack / 5)
 
-    def _prepare_settings(self, *, alone: bool) -> None:
+    def _prepare_settings(self) -> None:
         settings = self.parts.settings
         seam.list_in_chunks(settings)
-        if alone:
+        if self._alone:
             return  # peering is the user's affair then
         if seam.peering_wanted(settings):
             sentence = (
@@ -248,7 +263,7 @@ class Conductor:
             if tenure is None or tenure is self._conducted:
                 return
             self._conducted = tenure
-            if not tenure.shut:
+            if await self._prepare(tenure):
                 await self._open(tenure)
                 await self._until(functools.partial(_ended, tenure))
             await self._close(tenure)
@@ -266,11 +281,37 @@ class Conductor:
             if not happened():
                 await closing.wait(self._woken, pause)
 
+    async def _prepare(self, tenure: Tenure) -> bool:
+        """Run the hooks of a beginning term; whether the gate may open. If not, the term is at its end."""
+        if not tenure.begin(owes=self._hooks.any(Kind.STOPPED)):
+            return False
+        self._put_fence()
+        if not self._hooks.any(Kind.STARTED):
+            return True
+        hooks = self._hooks.prepare(tenure)
+        hooks.add_done_callback(lambda _: self._woken.set())
+        await self._until(lambda: hooks.done() or _ended(tenure))
+        if _ended(tenure):
+            hooks.cancel()  # there is nothing left to prepare for
+            return False
+        failure = hooks.result()
+        if failure is None:
+            return True
+        if self._alone:
+            sentence = f"The operator stops, as {failure}. With the election off, nobody else could lead."
+            raise kopf.PermanentError(sentence) from failure.exception
+        logger.error("Not ready to lead, and giving the Lease back, as %s", failure)
+        self._running_election.resign(leave=False)
+        await self._until(functools.partial(_ended, tenure))
+        return False
+
+    def _put_fence(self) -> None:
+        networking = self.parts.settings.networking
+        if not isinstance(networking.error_backoffs, Fence):  # with each term, as users may set it at any time
+            networking.error_backoffs = Fence(networking.error_backoffs)
+
     async def _open(self, tenure: Tenure) -> None:
         self.parts.reset_memories()
-        networking = self.parts.settings.networking
-        if not isinstance(networking.error_backoffs, Fence):  # at each opening, as users may set it at any time
-            networking.error_backoffs = Fence(networking.error_backoffs)
         self.intake.tenure = tenure
         self.counters.count_opening()
         await self._toggle.turn_to(False)
@@ -314,7 +355,13 @@ class Conductor:
         self.intake.interrupt()
 
     async def _drain(self, tenure: Tenure) -> None:
-        await closing.drain(tenure, woken=self._woken, now=self._now, look=lambda: self._stop_sleeping(tenure))
+        await closing.drain(
+            tenure,
+            woken=self._woken,
+            now=self._now,
+            look=lambda: self._stop_sleeping(tenure),
+            conclude=lambda: self._hooks.conclude(tenure),
+        )
 
 
 def _ended(tenure: Tenure) -> bool:
@@ -323,4 +370,6 @@ def _ended(tenure: Tenure) -> bool:
 
 def _leave_process(tenure: Tenure, reason: Reason) -> None:
     running = tenure.running()
-    stuck.leave(f"{reason.value}, and still at work are {len(running)} tasks and {tenure.threads} threads.", running)
+    owed = ", and hooks of stopped_leading wait for their turn" if tenure.owes else ""
+    work = f"{len(running)} tasks and {tenure.threads} threads"
+    stuck.leave(f"{reason.value}, and still at work are {work}{owed}.", running)

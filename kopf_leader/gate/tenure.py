@@ -53,6 +53,10 @@ class Tenure:
         """Whether the gate has closed, so that nothing starts any more. Any thread; it never goes back."""
         self.over = False
         """Whether nothing runs, and never will. Any thread; it never goes back."""
+        self.owes = False
+        """Whether hooks have yet to run between the last handler and the end. Any thread."""
+        self.concluding_since: float | None = None
+        """Since when they run (on the election's clock): nothing else does any more. Any thread."""
         self.tasks: set[asyncio.Task[Any]] = set()
         self.jobs: dict[asyncio.Task[Any], Job] = {}
         self.threads = 0
@@ -71,6 +75,11 @@ class Tenure:
         return not self.shut and self.term.valid
 
     @property
+    def may_call(self) -> bool:
+        """Whether a function of users' may be called now: a handler, or a hook behind the last one. Any thread."""
+        return self.may_start or (self.concluding_since is not None and not self.over)
+
+    @property
     def may_write(self) -> bool:
         """Whether a request may be sent now. Any thread."""
         return not self.over and self.term.valid
@@ -83,10 +92,24 @@ class Tenure:
         """
         return self.threads > 0 or bool(self.tasks)
 
+    def begin(self, *, owes: bool) -> bool:
+        """Begin to act under it, on the loop; `owes`: with hooks to run at the end. False if it has ended before."""
+        with self._lock:  # `shut` is set without it, but then comes `finish()`, which sees what is owed
+            if not self.shut and not self.over:
+                self.owes = owes
+                return True
+            return False
+
+    def conclude(self, start: Callable[[], object], now: float) -> None:
+        """Start the hooks that are owed, on the loop, when nothing else runs any more."""
+        self.concluding_since = now
+        start()
+        self.owes = False  # their task is one of `tasks` by now: at no moment nothing runs and nothing is owed
+
     def finish(self) -> bool:
         """Declare it over if the gate is closed and nothing runs, and say so once. Whether it is over. Any thread."""
         with self._lock:
-            if not self.over and self.shut and not self.busy:
+            if not self.over and self.shut and not self.owes and not self.busy:  # in this order: see `conclude()`
                 self.over = True
                 self._ended()
             return self.over
@@ -108,7 +131,7 @@ class Tenure:
 
         def run(*args: Any) -> Any:
             with self._lock:
-                if not self.may_write:
+                if not self.may_write and not self.may_call:
                     raise TermOver
                 self.threads += 1
             try:
