@@ -23,21 +23,25 @@ async def drain(
 ) -> None:
     """Wait until nothing runs under this tenure; cancel what does at `cancel_at` (L12), once.
 
-    Once only, for a handler may have to clean up. `look` is called before each look at the state of affairs; `conclude`
-    when nothing runs any more, if hooks are owed: they are waited for, and cancelled, as handlers are. Returns also if
-    nothing is ever to be cancelled: then somebody else decides when to end.
+    Once only, for a handler may have to clean up. What only serves handlers is cancelled behind the last of them.
+    `look` is called before each look at the state of affairs; `conclude` when nothing runs any more, if hooks are owed:
+    they are waited for, and cancelled, as handlers are. Returns also if nothing is ever to be cancelled: then somebody
+    else decides when to end.
     """
-    cancelled = False
+    cancelled = dismissed = False
     patience = now() + HUNG
     while not tenure.finish():
         woken.clear()
         look()
         stop = tenure.stop
+        if tenure.idle and not dismissed:
+            tenure.cancel()
+            dismissed = True
         if tenure.owes and not tenure.busy:
             tenure.conclude(conclude, now())
             cancelled = False
         for_ever = stop is not None and stop.cancel_at == float("inf")
-        if for_ever and tenure.concluding_since is None and (not tenure.owes or now() >= patience):
+        if for_ever and tenure.concluding_since is None and (now() >= patience or not (tenure.owes or tenure.prepared)):
             return
         due = float("inf") if stop is None or cancelled else _cancel_at(stop, tenure.concluding_since) - now()
         if due <= 0:

@@ -27,7 +27,7 @@ from kopf_leader.gate import closing, seam, stuck
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.fence import Fence, TermOver
-from kopf_leader.gate.hooks import Hooks, Kind
+from kopf_leader.gate.hooks import Kind, OperatorHooks
 from kopf_leader.gate.noise import quiet
 from kopf_leader.gate.signals import Signals
 from kopf_leader.gate.tenure import Tenure, tracking
@@ -71,6 +71,7 @@ class Conductor:
         self._make_election = make_election
         self._election: Election | None = None
         self._conducted: Tenure | None = None
+        self._failure: Exception | None = None
         self._deadline = -math.inf  # of the claim, when it was last seen valid
         self._resources = ExitStack()
 
@@ -187,7 +188,7 @@ class Conductor:
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
         self._election = election
-        self._hooks = Hooks(self.parts)
+        self._hooks = OperatorHooks(self.parts)
         self._resources.callback(self._hooks.release)
         self._resources.enter_context(tracking(self._loop))
         self._resources.enter_context(stuck.guarding(self, self._loop, timeout=self.rules.stuck_timeout))
@@ -205,6 +206,8 @@ class Conductor:
         for task in (conducting, streams):
             if not task.cancelled():
                 task.result()
+        if self._failure is not None:
+            raise self._failure
         if self.lost is not None:
             raise TermOver  # ends the operator as a cancellation does: kopf cleans up and logs no error
 
@@ -263,7 +266,7 @@ class Conductor:
             if tenure is None or tenure is self._conducted:
                 return
             self._conducted = tenure
-            if await self._prepare(tenure):
+            if not tenure.shut and await self._prepare(tenure):
                 await self._open(tenure)
                 await self._until(functools.partial(_ended, tenure))
             await self._close(tenure)
@@ -283,25 +286,25 @@ class Conductor:
 
     async def _prepare(self, tenure: Tenure) -> bool:
         """Run the hooks of a beginning term; whether the gate may open. If not, the term is at its end."""
-        if not tenure.begin(owes=self._hooks.any(Kind.STOPPED)):
-            return False
-        self._put_fence()
         if not self._hooks.any(Kind.STARTED):
-            return True
+            return self._hooks.begin(tenure)
+        self._put_fence()
         hooks = self._hooks.prepare(tenure)
         hooks.add_done_callback(lambda _: self._woken.set())
-        await self._until(lambda: hooks.done() or _ended(tenure))
+        with quiet():
+            await self._until(lambda: hooks.done() or _ended(tenure))
         if _ended(tenure):
             hooks.cancel()  # there is nothing left to prepare for
             return False
-        failure = hooks.result()
+        failure = "a hook has cancelled the task that it runs in" if hooks.cancelled() else hooks.result()
         if failure is None:
             return True
-        if self._alone:
-            sentence = f"The operator stops, as {failure}. With the election off, nobody else could lead."
-            raise kopf.PermanentError(sentence) from failure.exception
-        logger.error("Not ready to lead, and giving the Lease back, as %s", failure)
-        self._running_election.resign(leave=False)
+        if self._alone:  # nobody else could lead: as kopf does when a start-up handler fails
+            self._failure = kopf.PermanentError(f"The operator stops, as {failure}")
+            self.leave()
+        else:
+            logger.error("Not ready to lead, and giving the Lease back, as %s", failure)
+            self._running_election.resign(leave=False)
         await self._until(functools.partial(_ended, tenure))
         return False
 
@@ -312,6 +315,7 @@ class Conductor:
 
     async def _open(self, tenure: Tenure) -> None:
         self.parts.reset_memories()
+        self._put_fence()
         self.intake.tenure = tenure
         self.counters.count_opening()
         await self._toggle.turn_to(False)

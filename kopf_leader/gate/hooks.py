@@ -19,12 +19,11 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Self
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate.fence import TENURE
-from kopf_leader.gate.tenure import Tenure
+from kopf_leader.gate.tenure import PREPARED, Tenure
 from kopf_leader.protocol.state import Reason
 from kopf_leader.protocol.term import Term
 
@@ -87,18 +86,20 @@ class Progress:
 
 @dataclass
 class _Registered:
-    """The hooks that go with one of kopf's registries."""
+    """The hooks that go with one of kopf's registries; kept by the registry itself, to live as long as it does."""
 
     hooks: list[Hook] = field(default_factory=list)
     taken: bool = False
 
-
-_registered: "WeakKeyDictionary[Any, _Registered]" = WeakKeyDictionary()
+    @classmethod
+    def of(cls, registry: Any) -> Self:
+        found: Self = vars(registry).setdefault("kopf_leader_hooks", cls())
+        return found
 
 
 def register(hook: Hook, registry: Any) -> None:
     """Add a hook to those of the operator that runs with this registry. Raises `SettingsError` if it does already."""
-    registered = _registered.setdefault(registry, _Registered())
+    registered = _Registered.of(registry)
     if registered.taken:
         sentence = f"The {hook} is registered after the operator has started, and would never be called: "
         raise SettingsError([sentence + "register it when its module is imported, or in a start-up handler."])
@@ -116,12 +117,12 @@ class Failure:
         return f"the {self.hook} has failed for good: {str(self.exception) or repr(self.exception)}"
 
 
-class Hooks:
+class OperatorHooks:
     """The hooks of one operator. On kopf's loop, but for `tell_holder()`."""
 
     def __init__(self, parts: "Parts") -> None:
         self._parts = parts
-        self._registered = _registered.setdefault(parts.registry, _Registered())
+        self._registered = _Registered.of(parts.registry)
         self._registered.taken = True
         self._holders: asyncio.Queue[tuple[str, bool, Term | None]] = asyncio.Queue()
 
@@ -136,13 +137,17 @@ class Hooks:
     def _of(self, kind: Kind) -> list[Hook]:
         return [hook for hook in self._registered.hooks if hook.kind is kind]
 
-    def prepare(self, tenure: Tenure) -> "asyncio.Task[Failure | None]":
-        """Run what comes before the gate opens; None when all have succeeded."""
-        return _under(tenure, self._prepare(tenure.term))
+    def begin(self, tenure: Tenure) -> bool:
+        """Begin to act for a term; from now on its end is to be told. False if it has ended before."""
+        return tenure.begin(owes=self.any(Kind.STOPPED))
 
-    async def _prepare(self, term: Term) -> Failure | None:
-        for hook in self._of(Kind.STARTED):
-            failure = await self._run(hook, term=term, reason=None)
+    def prepare(self, tenure: Tenure) -> "asyncio.Task[Failure | None]":
+        """Begin, and run what comes before the gate opens; None when all have succeeded, or the term has ended."""
+        return _under(tenure, self._prepare(tenure), prepared=True)
+
+    async def _prepare(self, tenure: Tenure) -> Failure | None:
+        for hook in self._of(Kind.STARTED) if self.begin(tenure) else ():
+            failure = await self._run(hook, term=tenure.term, reason=None)
             if failure is not None:
                 return failure
         return None
@@ -179,6 +184,8 @@ class Hooks:
         """Call one until it has succeeded or has failed for good; kopf logs each outcome."""
         progress = Progress()
         while True:
+            if _cancelled():  # and the hook has swallowed it, or made another exception of it
+                raise asyncio.CancelledError
             try:
                 outcome = await self._parts.attempt(hook, progress=progress, **keywords)
             except asyncio.CancelledError as error:
@@ -187,10 +194,9 @@ class Hooks:
                 return Failure(hook, error)  # it was cancelled from within, or refused by the fence
             if outcome.final:
                 return None if outcome.exception is None else Failure(hook, outcome.exception)
-            if _cancelled():  # and the hook has made another exception of it
-                raise asyncio.CancelledError
             progress.retries += 1
-            await asyncio.sleep(outcome.delay or 0)
+            if not _cancelled():
+                await asyncio.sleep(outcome.delay or 0)
 
 
 def _cancelled() -> bool:
@@ -198,7 +204,8 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _under(tenure: Tenure, hooks: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+def _under(tenure: Tenure, hooks: Coroutine[Any, Any, Any], *, prepared: bool = False) -> asyncio.Task[Any]:
     context = contextvars.copy_context()
     context.run(TENURE.set, tenure)
+    context.run(PREPARED.set, prepared)
     return asyncio.create_task(hooks, context=context, name="hooks of the term")

@@ -133,8 +133,8 @@ def test_hooks_go_with_their_registry():
         on.started_leading()(hook)
     finally:
         kopf.set_default_registry(before)
-    assert [one.function for one in hooks._registered[registry].hooks] == [hook]
-    assert not any(one.function is hook for one in getattr(hooks._registered.get(before), "hooks", []))
+    assert [one.function for one in hooks._Registered.of(registry).hooks] == [hook]
+    assert not any(one.function is hook for one in hooks._Registered.of(before).hooks)
 
 
 def test_too_late(operator, cluster):
