@@ -11,6 +11,7 @@ from kopf_leader import NotLeader, current_term, on
 from kopf_leader.protocol.state import Reason
 from tests.gate.hooked import errors
 from tests.gate.operators import PLURAL, wait_for
+from tests.gate.test_fence import make_tenure
 
 
 @pytest.mark.parametrize("reason", [*Reason])
@@ -254,6 +255,18 @@ def test_no_hook_for_a_term_that_never_began(operator):
     go_on.set()
     op.stop()
     assert op.counted == {}
+
+
+def test_a_term_that_has_ended_owes_nothing():
+    """What has ended before it began begins no more, so that it can be over."""
+    tenure = make_tenure()
+    tenure.shut = True
+    assert not tenure.begin(owes=True)
+    assert tenure.finish()
+    other = make_tenure()
+    assert other.begin(owes=True)
+    other.shut = True
+    assert not other.finish()
 
 
 def test_an_idle_leader_waits_for_its_hooks(operator):
