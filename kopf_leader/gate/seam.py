@@ -9,7 +9,7 @@ their modules, with the same keywords in every release from 1.40 on. They are re
 - `execution.invoke_handler`: through which every handler starts, those of timers, daemons and sub-handlers too;
 - `watching.continuous_watch`: one listing and watching of a resource; it tells which term an event was seen in.
 
-The rest (memories, daemons, indices, the activity of logging in) is read, or called as kopf itself does.
+The rest (memories, daemons, indices, log-in, attempts at hooks) is read, or called as kopf itself does.
 `check()` refuses to start when anything is missing, and `tests/seam` runs it all on the releases supported.
 """
 
