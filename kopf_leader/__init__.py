@@ -1,5 +1,6 @@
 """Leader election for kopf operators: several replicas, one at work."""
 
+from kopf_leader import on
 from kopf_leader.errors import LeaseAPIError, NotLeader, SettingsError
 from kopf_leader.gate.enable import elect, enable
 from kopf_leader.gate.fence import current_term
@@ -16,4 +17,5 @@ __all__ = [
     "current_term",
     "elect",
     "enable",
+    "on",
 ]

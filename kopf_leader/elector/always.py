@@ -15,7 +15,7 @@ class AlwaysLeader:
 
     def __init__(self, *, identity: str, follower: Follower, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
-        self._identity = identity
+        self.identity = identity
         self._follower = follower
         self._leading = False
 
@@ -27,8 +27,9 @@ class AlwaysLeader:
         self._leading = True
         claim = Claim(math.inf)
         self._follower.start_leading(
-            Term(lease="", identity=self._identity, token=self.TOKEN, claim=claim, clock=self.clock.time)
+            Term(lease="", identity=self.identity, token=self.TOKEN, claim=claim, clock=self.clock.time)
         )
+        self._follower.new_leader(self.identity)
 
     def resign(self, *, leave: bool) -> None:
         """Plain kopf decides how long its handlers may take at exit: nothing is cancelled from here."""

@@ -40,6 +40,11 @@ class Election(Protocol):
         ...
 
     @property
+    def identity(self) -> str:
+        """Who this candidate is on the Lease."""
+        ...
+
+    @property
     def alive(self) -> bool:
         """Whether its thread runs."""
         ...

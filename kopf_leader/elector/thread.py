@@ -48,6 +48,10 @@ class ElectionThread:
         self._thread = threading.Thread(target=self._run, name=f"election-{settings.name}", daemon=True)
 
     @property
+    def identity(self) -> str:
+        return self.settings.identity
+
+    @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 

@@ -18,6 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import kopf
+
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
 from kopf_leader.errors import SettingsError
@@ -25,6 +27,7 @@ from kopf_leader.gate import closing, seam, stuck
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.fence import Fence, TermOver
+from kopf_leader.gate.hooks import Kind, OperatorHooks
 from kopf_leader.gate.noise import quiet
 from kopf_leader.gate.peering import Peering, migrate
 from kopf_leader.gate.signals import Signals
@@ -72,6 +75,7 @@ class Conductor:
         self._election: Election | None = None
         self._peering: Peering | None = None
         self._conducted: Tenure | None = None
+        self._failure: Exception | None = None
         self._deadline = -math.inf  # of the claim, when it was last seen valid
         self._resources = ExitStack()
 
@@ -113,8 +117,15 @@ class Conductor:
             _leave_process(tenure, exit_.reason)
 
     def new_leader(self, holder: str) -> None:
-        """Remember who leads."""
+        """Remember who leads, and let it be told."""
         self.counters.holder = holder
+        tenure = self.tenure
+        term = tenure.term if tenure is not None and tenure.may_start else None
+        own = holder == self._running_election.identity
+        try:
+            self._hooks.tell_holder(holder, own=own, term=term, loop=self._loop)
+        except RuntimeError:  # closed: kopf is gone
+            logger.debug("The election spoke after the end of the operator.")
 
     # In the guardian's thread.
 
@@ -178,24 +189,31 @@ class Conductor:
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         election = self._make_election(self, self.parts.login)
-        self._prepare_settings(alone=isinstance(election, AlwaysLeader))
+        self._alone = isinstance(election, AlwaysLeader)
+        self._prepare_settings()
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
         self._election = election
+        self._hooks = OperatorHooks(self.parts)
+        self._resources.callback(self._hooks.release)
         self._resources.enter_context(tracking(self._loop))
         self._resources.enter_context(stuck.guarding(self, self._loop, timeout=self.rules.stuck_timeout))
         streams = asyncio.create_task(orchestrate(self.intake.process), name="streams behind the gate")
         conducting = asyncio.create_task(self._conduct(), name="conductor of the leader election")
+        announcing = asyncio.create_task(self._hooks.announce(), name="announcer of new leaders")
         try:
             election.start()
             await asyncio.wait({streams, conducting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.leave()
             streams.cancel()
+            announcing.cancel()  # and not waited for: nothing depends on it, and kopf sees to what is left
             await closing.all_done([streams, conducting])
         for task in (conducting, streams):
             if not task.cancelled():
                 task.result()
+        if self._failure is not None:
+            raise self._failure
         if self.lost is not None:
             raise TermOver  # ends the operator as a cancellation does: kopf cleans up and logs no error
 
@@ -237,10 +255,10 @@ class Conductor:
             return self.rules.slack
         return max(stop.exit_at - self._now(), self.rules.slack / 5)
 
-    def _prepare_settings(self, *, alone: bool) -> None:
+    def _prepare_settings(self) -> None:
         settings = self.parts.settings
         seam.list_in_chunks(settings)
-        if alone:
+        if self._alone:
             return  # peering is the user's affair then
         if self.rules.from_peering is not None:
             self._peering = migrate(
@@ -266,7 +284,7 @@ class Conductor:
             if tenure is None or tenure is self._conducted:
                 return
             self._conducted = tenure
-            if not tenure.shut and await self._admitted(tenure):
+            if not tenure.shut and await self._admitted(tenure) and await self._prepare(tenure):
                 await self._open(tenure)
                 await self._until(functools.partial(_ended, tenure))
             await self._close(tenure)
@@ -292,11 +310,38 @@ class Conductor:
             await self._until(lambda: _ended(tenure) or peering.admits(tenure))
         return not _ended(tenure)
 
+    async def _prepare(self, tenure: Tenure) -> bool:
+        """Run the hooks of a beginning term; whether the gate may open. If not, the term is at its end."""
+        if not self._hooks.any(Kind.STARTED):
+            return self._hooks.begin(tenure)
+        self._put_fence()
+        hooks = self._hooks.prepare(tenure)
+        hooks.add_done_callback(lambda _: self._woken.set())
+        with quiet():
+            await self._until(lambda: hooks.done() or _ended(tenure))
+        if _ended(tenure):
+            hooks.cancel()  # there is nothing left to prepare for
+            return False
+        failure = "a hook has cancelled the task that it runs in" if hooks.cancelled() else hooks.result()
+        if failure is None:
+            return True
+        if self._alone:  # nobody else could lead: as kopf does when a start-up handler fails
+            self._failure = kopf.PermanentError(f"The operator stops, as {failure}")
+            self.leave()
+        else:
+            logger.error("Not ready to lead, and giving the Lease back, as %s", failure)
+            self._running_election.resign(leave=False)
+        await self._until(functools.partial(_ended, tenure))
+        return False
+
+    def _put_fence(self) -> None:
+        networking = self.parts.settings.networking
+        if not isinstance(networking.error_backoffs, Fence):  # with each term, as users may set it at any time
+            networking.error_backoffs = Fence(networking.error_backoffs)
+
     async def _open(self, tenure: Tenure) -> None:
         self.parts.reset_memories()
-        networking = self.parts.settings.networking
-        if not isinstance(networking.error_backoffs, Fence):  # at each opening, as users may set it at any time
-            networking.error_backoffs = Fence(networking.error_backoffs)
+        self._put_fence()
         self.intake.tenure = tenure
         self.counters.count_opening()
         await self._toggle.turn_to(False)
@@ -340,7 +385,13 @@ class Conductor:
         self.intake.interrupt()
 
     async def _drain(self, tenure: Tenure) -> None:
-        await closing.drain(tenure, woken=self._woken, now=self._now, look=lambda: self._stop_sleeping(tenure))
+        await closing.drain(
+            tenure,
+            woken=self._woken,
+            now=self._now,
+            look=lambda: self._stop_sleeping(tenure),
+            conclude=lambda: self._hooks.conclude(tenure),
+        )
 
 
 def _ended(tenure: Tenure) -> bool:
@@ -349,4 +400,6 @@ def _ended(tenure: Tenure) -> bool:
 
 def _leave_process(tenure: Tenure, reason: Reason) -> None:
     running = tenure.running()
-    stuck.leave(f"{reason.value}, and still at work are {len(running)} tasks and {tenure.threads} threads.", running)
+    owed = ", and hooks of stopped_leading wait for their turn" if tenure.owes else ""
+    work = f"{len(running)} tasks and {tenure.threads} threads"
+    stuck.leave(f"{reason.value}, and still at work are {work}{owed}.", running)

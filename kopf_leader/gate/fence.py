@@ -34,7 +34,7 @@ class TermOver(asyncio.CancelledError):
 
 
 def current_term() -> Term:
-    """Give the term under which this handler, daemon or timer runs, also in its threads and tasks.
+    """Give the term under which this handler, daemon, timer or hook runs, also in its threads and tasks.
 
     Raises `NotLeader` where there is none: in start-up and clean-up handlers, webhooks and probes, which run on every
     replica. The term may be over already: `Term.check()` tells.

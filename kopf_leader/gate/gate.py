@@ -111,6 +111,6 @@ def _checked(function: Callable[..., Any], tenure: Tenure) -> Callable[..., Any]
 
 
 def _check_start(tenure: Tenure) -> None:
-    if not tenure.may_start:
+    if not tenure.may_call:
         tenure.counters.starts_refused += 1
         raise TermOver

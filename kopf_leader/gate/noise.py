@@ -10,6 +10,8 @@ from contextlib import contextmanager
 # logger, piece of the message: what it is about
 _LINES = (
     ("kopf.objects", "is cancelled. Will escalate."),  # a handler that did not end in time; the gate counts them
+    ("kopf.activities.started_leading", "is cancelled. Will escalate."),
+    ("kopf.activities.stopped_leading", "is cancelled. Will escalate."),
     (
         "kopf.objects",
         "did not exit in time. Leaving it orphaned.",

@@ -9,7 +9,7 @@ their modules, with the same keywords in every release from 1.40 on. They are re
 - `execution.invoke_handler`: through which every handler starts, those of timers, daemons and sub-handlers too;
 - `watching.continuous_watch`: one listing and watching of a resource; it tells which term an event was seen in.
 
-The rest (memories, daemons, indices, the activity of logging in) is read, or called as kopf itself does.
+The rest (memories, daemons, indices, log-in, attempts at hooks) is read, or called as kopf itself does.
 `check()` refuses to start when anything is missing, and `tests/seam` runs it all on the releases supported.
 """
 
@@ -19,15 +19,19 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import kopf
 
 from kopf_leader.clients.peerings import PeeringObject
 from kopf_leader.errors import LeaseAPIError, UnsupportedKopf
+
+if TYPE_CHECKING:
+    from kopf_leader.gate.hooks import Hook, Progress
 
 CHUNK_SIZE = 500  # objects per page of a list: the first handler of a large promotion starts ten times sooner
 
@@ -42,6 +46,7 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (f"{_REACTOR}.inventory", "ResourceMemories.recall", ("raw_body", "noticed_by_listing", "memobase")),
     (f"{_REACTOR}.inventory", "ResourceMemories.forget", ("raw_body",)),
     ("kopf._core.actions.execution", "invoke_handler", ("handler", "cause")),
+    ("kopf._core.actions.execution", "execute_handler_once", ("settings", "handler", "state", "default_errors")),
     ("kopf._core.actions.invocation", "is_async_fn", ()),
     ("kopf._core.actions.lifecycles", "all_at_once", ()),
     ("kopf._core.actions.loggers", "TerseObjectLogger", ("body", "settings")),
@@ -57,6 +62,12 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("indexers", "registry", "settings", "resource", "raw_event", "memory", "logger", "memo", "body"),
     ),
     ("kopf._core.intents.causes", "Activity.AUTHENTICATION", ()),
+    ("kopf._core.intents.causes", "ActivityCause", ("logger", "activity", "settings", "indices", "memo")),
+    (
+        "kopf._core.intents.handlers",
+        "ActivityHandler",
+        ("param", "errors", "timeout", "retries", "backoff", "activity"),
+    ),
     ("kopf._core.intents.stoppers", "DaemonStoppingReason.OPERATOR_PAUSING", ()),
     ("kopf._cogs.clients.watching", "continuous_watch", ("settings", "resource", "namespace", "operator_pause_waiter")),
     ("kopf._cogs.clients.watching", "Bookmark.LISTED", ()),
@@ -306,6 +317,27 @@ class Parts:
     async def keeps_patch(self, body: Mapping[str, Any]) -> bool:
         """Whether kopf keeps a patch of this object that the API server has refused (since 1.44)."""
         return bool(getattr(await self.memories.recall(body, ephemeral=True), "remaining_patch", None))
+
+    async def attempt(self, hook: "Hook", *, progress: "Progress", **keywords: Any) -> Any:
+        """Call a hook once, as kopf calls a handler of an activity, and judge the outcome by kopf's rules.
+
+        What is returned has `final` (whether that was the last attempt), `delay` (seconds until the next one, or None)
+        and `exception` (None for success, and for a failure that is to be ignored). kopf has logged it.
+        """
+        cause = _get_once("kopf._core.intents.causes", "ActivityCause")(
+            logger=logging.getLogger(f"kopf.activities.{hook.kind.value}"),
+            activity=hook.kind,
+            settings=self.settings,
+            indices=self.indexers.indices,
+            memo=self.memobase,
+        )
+        handler = _get_once("kopf._core.intents.handlers", "ActivityHandler")(
+            fn=functools.partial(hook.function, **keywords), id=hook.id, activity=hook.kind, **vars(hook.options)
+        )
+        default = kopf.ErrorsMode.TEMPORARY if hook.kind.persistent else kopf.ErrorsMode.PERMANENT
+        return await _get_once("kopf._core.actions.execution", "execute_handler_once")(
+            settings=self.settings, handler=handler, cause=cause, state=progress, default_errors=default
+        )
 
     async def login(self) -> Any:
         """Run the operator's login handlers; the credentials of the highest priority, or None. For any event loop.

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE, TermOver
 from kopf_leader.protocol.state import StopLeading
 from kopf_leader.protocol.term import Term
+
+PREPARED: ContextVar[bool] = ContextVar("kopf_leader.prepared", default=False)
+"""Whether the code belongs to what was started before the gate opened, as opposed to a handler."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,13 @@ class Tenure:
         """Whether the gate has closed, so that nothing starts any more. Any thread; it never goes back."""
         self.over = False
         """Whether nothing runs, and never will. Any thread; it never goes back."""
+        self.owes = False
+        """Whether hooks have yet to run between the last handler and the end. Any thread."""
+        self.concluding_since: float | None = None
+        """Since when they run (on the election's clock): nothing else does any more. Any thread."""
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.prepared: set[asyncio.Task[Any]] = set()
+        """Those of `tasks` that hooks have started before the gate opened: they serve the handlers."""
         self.jobs: dict[asyncio.Task[Any], Job] = {}
         self.threads = 0
         self._changed = changed
@@ -71,6 +81,11 @@ class Tenure:
         return not self.shut and self.term.valid
 
     @property
+    def may_call(self) -> bool:
+        """Whether a function of users' may be called now: a handler, or a hook behind the last one. Any thread."""
+        return self.may_start or (self.concluding_since is not None and not self.over)
+
+    @property
     def may_write(self) -> bool:
         """Whether a request may be sent now. Any thread."""
         return not self.over and self.term.valid
@@ -83,32 +98,55 @@ class Tenure:
         """
         return self.threads > 0 or bool(self.tasks)
 
+    def begin(self, *, owes: bool) -> bool:
+        """Begin to act under it, on the loop; `owes`: with hooks to run at the end. False if it has ended before."""
+        with self._lock:  # `shut` is set without it, but then comes `finish()`, which sees what is owed
+            if not self.shut and not self.over:
+                self.owes = owes
+                return True
+            return False
+
+    def conclude(self, start: Callable[[], object], now: float) -> None:
+        """Start the hooks that are owed, on the loop, when nothing else runs any more."""
+        self.concluding_since = now
+        start()
+        self.owes = False  # their task is one of `tasks` by now: at no moment nothing runs and nothing is owed
+
     def finish(self) -> bool:
         """Declare it over if the gate is closed and nothing runs, and say so once. Whether it is over. Any thread."""
         with self._lock:
-            if not self.over and self.shut and not self.busy:
+            if not self.over and self.shut and not self.owes and not self.busy:  # in this order: see `conclude()`
                 self.over = True
                 self._ended()
             return self.over
 
-    def add(self, task: asyncio.Task[Any]) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether what still runs only serves handlers, and there are none any more."""
+        return bool(self.tasks) and self.tasks == self.prepared
+
+    def add(self, task: asyncio.Task[Any], *, prepared: bool = False) -> None:
         """Count a task in until it is done."""
         if not task.done():  # an eager one may be
             self.tasks.add(task)
+            if prepared:
+                self.prepared.add(task)
             task.add_done_callback(self._discard)
 
     def _discard(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
+        self.prepared.discard(task)
         self.jobs.pop(task, None)
-        if self.shut and not self.tasks:
+        if self.shut and self.tasks == self.prepared:
             self._changed()
 
     def in_thread(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap what goes to a thread: counted while it runs, refused if its turn comes after the end."""
+        concluding = self.concluding_since is not None
 
         def run(*args: Any) -> Any:
             with self._lock:
-                if not self.may_write:
+                if not self.may_write and not (concluding and self.may_call):
                     raise TermOver
                 self.threads += 1
             try:
@@ -163,7 +201,7 @@ def tracking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         tenure = TENURE.get() if context is None else context.get(TENURE)
         task: Any = asyncio.Task(coro, loop=loop, **kwargs) if previous is None else previous(loop, coro, **kwargs)
         if tenure is not None:
-            tenure.add(task)
+            tenure.add(task, prepared=PREPARED.get() if context is None else context.get(PREPARED, False))
         return task
 
     def submit(executor: Any, function: Callable[..., Any], *args: Any) -> Any:

@@ -134,7 +134,8 @@ def test_the_election_of_one_takes_the_same_path() -> None:
     assert follower.terms[0].remaining() == float("inf")
     election.resign(leave=True)
     election.resign(leave=True)
-    assert [what for what, _ in follower.told] == ["start", "stop"]
+    assert [what for what, _ in follower.told] == ["start", "leader", "stop"]
+    assert ("leader", election.identity) in follower.told
     assert election.join()
     assert election.alive
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import kopf
 
+from kopf_leader import on
 from kopf_leader.gate.attach import attach
 from kopf_leader.protocol.state import Reason
 from tests.controlplane.api import Api
@@ -56,6 +57,14 @@ async def daemon(stopped, **_):
     await stopped.wait()
 
 
+if scenario.startswith("hook of "):
+
+    @getattr(on, scenario.removeprefix("hook of "))()
+    def hook(**_):
+        say("in the hook")
+        threading.Event().wait()
+
+
 class Echo(FakeElection):
     """Says what it is told."""
 
@@ -89,9 +98,12 @@ def obey():
                 made[0].lead(seconds=1000)
             case ["stop", reason, cancel_in, exit_in]:
                 made[0].stop(Reason[reason], cancel_in=float(cancel_in), exit_in=float(exit_in))
+            case ["block"]:
+                wait_for(lambda: gate.counters.opened, "the gate to open")
+                gate._conductor._loop.call_soon_threadsafe(lambda: (say("blocking"), time.sleep(1000)))
 
 
-attach(
+gate = attach(
     make_election=make_election,
     drain_timeout=30.0,
     stuck_timeout=float(os.environ.get("CHILD_STUCK", "inf")),

@@ -27,6 +27,7 @@ class FakeElection:
     """Whether it reacts to a resignation; False for an election that is dead or stuck."""
     clock: SystemClock = field(default_factory=SystemClock)
     alive: bool = True
+    identity: str = "me"
 
     def __post_init__(self) -> None:
         self.calls: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -66,7 +67,9 @@ class FakeElection:
         """Begin a term with a claim for that long."""
         self.token += 1
         claim = Claim(self.clock.time() + seconds)
-        self.term = Term(lease="test/fake", identity="me", token=self.token, claim=claim, clock=self.clock.time)
+        self.term = Term(
+            lease="test/fake", identity=self.identity, token=self.token, claim=claim, clock=self.clock.time
+        )
         self.released.clear()
         term = self.term
         self.calls.put(lambda: self.follower.start_leading(term))
@@ -80,6 +83,10 @@ class FakeElection:
         """Let the claim run out without a word, as when the thread hangs."""
         assert self.term is not None
         self.term.claim.deadline = self.clock.time()
+
+    def tell_holder(self, holder: str) -> None:
+        """Let it be seen who holds the Lease."""
+        self.calls.put(lambda: self.follower.new_leader(holder))
 
     def note(self, what: str) -> None:
         self.log.append((what, time.monotonic()))
