@@ -1,4 +1,4 @@
-"""From what `enable(client=…)` was given to a client: by the library that the object belongs to, or by its name."""
+"""From what `client=…` was given to a client: by the library that the object belongs to, by its name, or made by it."""
 
 import importlib
 from collections.abc import Callable
@@ -19,12 +19,15 @@ def client_for(thing: object, *, namespace: str, name: str, timeout: float) -> C
     """What makes the client for the Lease `namespace`/`name`; call it in the thread of the election's event loop.
 
     `thing` is an object of a library (`kubernetes.client.ApiClient` or `Configuration`, `pykube.HTTPClient` or
-    `KubeConfig`), or the name of one, "kubernetes" or "pykube": then it looks for its configuration by itself.
-    `timeout` is for one request, in seconds. Raises `SettingsError` for everything else, for a library that is not
-    installed, and for an object that the election cannot use.
+    `KubeConfig`), or the name of one, "kubernetes" or "pykube": then it looks for its configuration by itself. Or it is
+    a callable that returns a `LeaseClient` for that Lease, which is handed back as it is. `timeout` is for one request,
+    in seconds. Raises `SettingsError` for everything else, for a library that is not installed, and for an object that
+    the election cannot use. Sends nothing.
     """
     library = thing if isinstance(thing, str) else _library_of(thing)
     if library not in _MODULES:
+        if callable(thing) and not _is_of_library(thing):
+            return thing  # what it returns shows when it is called
         raise SettingsError([_unknown(thing)])
     given = None if isinstance(thing, str) else thing
     make: Callable[[Any], Any] = getattr(_load(library), _MODULES[library])
@@ -49,6 +52,11 @@ def _library_of(thing: object) -> str | None:
     return None
 
 
+def _is_of_library(thing: object) -> bool:
+    """Whether it is a class or a function of one of the libraries: such a thing is passed by mistake for an object."""
+    return str(getattr(thing, "__module__", "")).partition(".")[0] in _KNOWN
+
+
 def _load(library: str) -> Any:
     try:
         return importlib.import_module(f"kopf_leader.clients.{library}")
@@ -63,6 +71,12 @@ def _load(library: str) -> Any:
 def _unknown(thing: object) -> str:
     known = ", ".join(name for names in _KNOWN.values() for name in names)
     if isinstance(thing, str):
-        return f"There is no client {thing!r}: write 'kubernetes' or 'pykube', or pass an object ({known})."
+        return (
+            f"There is no client {thing!r}: write 'kubernetes' or 'pykube', or pass an object ({known}) or a callable "
+            "that returns a LeaseClient."
+        )
     kind = f"{type(thing).__module__}.{type(thing).__qualname__}"
-    return f"The client is a {kind}, which the election cannot use: pass an object of a known library ({known})."
+    return (
+        f"The client is a {kind}, which the election cannot use: pass an object of a known library ({known}), or a "
+        "callable that returns a LeaseClient."
+    )

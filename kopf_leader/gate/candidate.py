@@ -5,14 +5,17 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Callable
 
+from kopf_leader.clients.base import LeaseClient
+from kopf_leader.clients.choose import client_for
 from kopf_leader.clients.kopf import KopfLeaseClient, Login, Patience
 from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE, find_namespace
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
 from kopf_leader.gate.options import OPTIONS, Options
 from kopf_leader.operations.site import Operations
-from kopf_leader.protocol.settings import MAX_NAME
+from kopf_leader.protocol.settings import MAX_NAME, Settings
 
 logger = logging.getLogger("kopf_leader")
 
@@ -31,13 +34,7 @@ def stand(options: Options, follower: Follower, login: Login, *, operations: Ope
         return alone
     namespace, namespace_source = locate(options)
     settings = options.settings(namespace=namespace, identity=identity)
-    client = options.client or functools.partial(
-        KopfLeaseClient,
-        namespace=namespace,
-        name=settings.name,
-        login=login,
-        patience=Patience(request=settings.attempt_timeout),
-    )
+    client = _client(options, settings, login)
     logger.info(
         "Standing for the Lease %s/%s as %s: lease duration %g s, renew deadline %g s, retry period %g s; the "
         "namespace is from %s.",
@@ -51,6 +48,14 @@ def stand(options: Options, follower: Follower, login: Login, *, operations: Ope
         extra={"lease": f"{namespace}/{settings.name}", "identity": identity},
     )
     return operations.stand(settings=settings, client=client, follower=follower)
+
+
+def _client(options: Options, settings: Settings, login: Login) -> Callable[[], LeaseClient]:
+    """What makes the client, in the election's thread."""
+    where, timeout = {"namespace": settings.namespace, "name": settings.name}, settings.attempt_timeout
+    if options.client is not None:
+        return client_for(options.client, timeout=timeout, **where)
+    return functools.partial(KopfLeaseClient, login=login, patience=Patience(request=timeout), **where)
 
 
 def locate(options: Options) -> tuple[str, str]:
