@@ -2,9 +2,6 @@
 
 import functools
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable
 
 from kopf_leader.clients.base import LeaseClient
@@ -13,9 +10,10 @@ from kopf_leader.clients.kopf import KopfLeaseClient, Login, Patience
 from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE, find_namespace
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
+from kopf_leader.elector.identity import make_identity
 from kopf_leader.gate.options import OPTIONS, Options
 from kopf_leader.operations.site import Operations
-from kopf_leader.protocol.settings import MAX_NAME, Settings
+from kopf_leader.protocol.settings import Settings
 
 logger = logging.getLogger("kopf_leader")
 
@@ -64,14 +62,3 @@ def locate(options: Options) -> tuple[str, str]:
         return options.namespace, options.source("namespace")
     found = find_namespace()
     return found, "the service account" if SERVICE_ACCOUNT_NAMESPACE.is_file() else "the kubeconfig's current context"
-
-
-def make_identity(name: str | None = None) -> str:
-    """An identity that no other process has (L10): `<pod or host name>_<random>`, valid for `Settings`.
-
-    The pod's name is taken from the variable POD_NAME, where the pod's manifest hands it over.
-    """
-    suffix = f"_{secrets.token_hex(5)}"
-    name = name or os.environ.get("POD_NAME") or socket.gethostname()
-    visible = "".join(letter if "!" <= letter <= "~" else "-" for letter in name) or "unknown"
-    return visible[: MAX_NAME - len(suffix)] + suffix

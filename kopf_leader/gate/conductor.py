@@ -20,6 +20,8 @@ from typing import Any, Literal
 
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
+from kopf_leader.elector.leave import leave
+from kopf_leader.elector.waiting import all_done, join
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate import closing, seam, stuck
 from kopf_leader.gate.counters import Counters
@@ -192,7 +194,7 @@ class Conductor:
         finally:
             self.leave()
             streams.cancel()
-            await closing.all_done([streams, conducting])
+            await all_done([streams, conducting])
         for task in (conducting, streams):
             if not task.cancelled():
                 task.result()
@@ -220,13 +222,13 @@ class Conductor:
         try:
             self.leave()
             if self.tenure is not None:
-                await closing.all_done([asyncio.ensure_future(self._drain(self.tenure))])
-            if not await closing.join(self._election, self._time_for_release()) and self.tenure is not None:
+                await all_done([asyncio.ensure_future(self._drain(self.tenure))])
+            if not await join(self._election, self._time_for_release()) and self.tenure is not None:
                 logger.warning(
                     "The Lease may not have been given back in time: the next leader waits until it expires."
                 )
             if self._peering is not None:
-                await closing.join(self._peering, self.rules.slack)
+                await join(self._peering, self.rules.slack)
         finally:
             self._resources.close()
 
@@ -349,4 +351,4 @@ def _ended(tenure: Tenure) -> bool:
 
 def _leave_process(tenure: Tenure, reason: Reason) -> None:
     running = tenure.running()
-    stuck.leave(f"{reason.value}, and still at work are {len(running)} tasks and {tenure.threads} threads.", running)
+    leave(f"{reason.value}, and still at work are {len(running)} tasks and {tenure.threads} threads.", running)

@@ -8,10 +8,11 @@ import pytest
 import kopf_leader
 from kopf_leader.clients.blocking import BlockingLeaseClient
 from kopf_leader.elector.always import AlwaysLeader
+from kopf_leader.elector.identity import make_identity
 from kopf_leader.elector.thread import ElectionThread
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate import enable
-from kopf_leader.gate.candidate import locate, make_identity, stand
+from kopf_leader.gate.candidate import locate, stand
 from kopf_leader.gate.options import Options
 from kopf_leader.protocol.settings import MAX_NAME, Settings
 
