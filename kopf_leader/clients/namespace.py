@@ -31,7 +31,7 @@ def find_namespace(
         return explicit
     try:
         mounted = _read(service_account_file).strip()
-        return mounted or _of_kubeconfig(_kubeconfigs(environ))
+        return mounted or _of_kubeconfig(kubeconfigs(environ))
     except _Unfound as unfound:
         raise SettingsError([f"{unfound.what}: {unfound.first}{remedy}."]) from unfound.__cause__
 
@@ -45,7 +45,8 @@ class _Unfound(Exception):  # noqa: N818 (it becomes a `SettingsError`)
         self.first = first
 
 
-def _kubeconfigs(environ: Mapping[str, str]) -> list[Path]:
+def kubeconfigs(environ: Mapping[str, str]) -> list[Path]:
+    """Where the kubeconfigs are to be, existing or not: those of KUBECONFIG, else the usual one."""
     named = environ.get("KUBECONFIG", "")
     home = environ.get("HOME") or "~"
     paths = [part for part in named.split(os.pathsep) if part.strip()] or [os.path.join(home, ".kube", "config")]  # noqa: PTH118

@@ -1,5 +1,6 @@
 """From the keywords of an elector to a candidate: its settings, its client, its election; checked before it starts."""
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
@@ -59,7 +60,12 @@ def prepare(name: str, asked: Mapping[str, Any]) -> tuple[Settings, Callable[[],
 
 
 def _client(client: Any, settings: Settings) -> Callable[[], LeaseClient]:
-    return client_for(client, namespace=settings.namespace, name=settings.name, timeout=settings.attempt_timeout)
+    where, timeout = {"namespace": settings.namespace, "name": settings.name}, settings.attempt_timeout
+    if client is not None:
+        return client_for(client, timeout=timeout, **where)
+    from kopf_leader.clients.local import LocalLeaseClient  # noqa: PLC0415 (imports aiohttp)
+
+    return functools.partial(LocalLeaseClient, timeout=timeout, **where)
 
 
 def stand(settings: Settings, client: Callable[[], LeaseClient], follower: Follower) -> Election:

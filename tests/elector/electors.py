@@ -45,12 +45,9 @@ class LoopElection:
 class Guardian:
     """Looks when it is told to."""
 
-    made: list[Any] = []
-
     def __init__(self, seat: Any, settings: Any) -> None:
         self.ended = threading.Event()
         self.seat = seat
-        self.made.append(self)
 
     def start(self) -> None:
         pass

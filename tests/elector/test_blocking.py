@@ -153,7 +153,7 @@ def test_an_election_that_dies_while_leading(stage: Stage, caplog: Any) -> None:
         for standing in elector.standings():
             if isinstance(standing, Leading):
                 driver = elector._seat.election._driver
-                stage.change(elector, lambda: driver.post(None))
+                stage.change(elector, lambda driver=driver: driver.post(None))
                 assert standing.ended.wait(60)
                 term = standing.term
     wait_for(lambda: not term.valid)
@@ -184,7 +184,8 @@ def test_a_blocked_loop_does_not_lose_the_lease(stage: Stage) -> None:
             async for standing in elector.standings():
                 if isinstance(standing, Leading):
                     updates = stage.clients[0].requests["update"]
-                    wait_for(lambda: stage.clients[0].requests["update"] > updates + 6)  # three seconds: > the deadline
+                    enough = updates + 6  # three seconds of renewals: more than the deadline
+                    wait_for(lambda enough=enough: stage.clients[0].requests["update"] > enough)
                     standing.term.check()
                     assert not standing.ended.is_set()
                     return

@@ -209,7 +209,7 @@ def test_cancelled_at_any_await_it_leaves_nothing_behind(scene: Any, use: Callab
             await task
         return not world.store.lease["spec"].get("holderIdentity")
 
-    for steps in range(0, 120):
+    for steps in range(120):
 
         async def act(world: Any, electors: Electors, steps: int = steps) -> None:
             assert await until_cancelled(world, electors, steps), f"held after {steps} steps"
