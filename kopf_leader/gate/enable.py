@@ -97,9 +97,10 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
       default prometheus-client's own.
     - `labels`: labels to put on the Lease.
     - `client`: how to reach the Lease, which may live in another cluster than the operator's objects: `'kopf'` (the
-      default: kopf's credentials over aiohttp); an object of another library (`kubernetes.client.ApiClient` or
-      `Configuration`, `pykube.HTTPClient` or `KubeConfig`), or its name, `'kubernetes'` or `'pykube'`, for the
-      configuration that it finds by itself; or a callable that returns a `LeaseClient`.
+      default: kopf's credentials over aiohttp); an object of another library (an `ApiClient` or `Configuration` of
+      `kubernetes.client` or `kubernetes.aio.client`, `pykube.HTTPClient` or `KubeConfig`), or its name,
+      `'kubernetes'`, `'kubernetes.aio'` or `'pykube'`, for the configuration that it finds by itself; or a callable
+      that returns a `LeaseClient`.
     - `enabled`: False to run alone, through the same code path (L19).
 
     Raises `SettingsError` for values that break a rule, and for a second call that says something else; and

@@ -11,7 +11,7 @@ from kopf_leader.clients.credentials import Credentials
 from kopf_leader.clients.kubeconfig import KubeconfigError
 from kopf_leader.clients.local import LocalLeaseClient, find_connection
 from kopf_leader.errors import LeaseAPIError
-from tests.clients.servers import LEASE, NAME, NAMESPACE, always, reply, status
+from tests.clients.servers import LEASE, NAME, NAMESPACE, reply, status
 from tests.clients.test_libraries_choose import write_kubeconfig
 
 
@@ -98,10 +98,9 @@ async def test_log_in_again(local, serve, tmp_path, monkeypatch):
     assert await local.read() == LEASE
 
 
-async def test_it_is_what_an_elector_takes_by_default(serve, tmp_path, monkeypatch):
+def test_it_is_what_an_elector_takes_by_default(tmp_path):
     """`Elector` without `client`: the local client; and kopf is not imported for it, nor is a library of Kubernetes."""
-    server = await serve(always(reply(200, LEASE)))
-    write_kubeconfig(tmp_path / "config", server.url, "t0")
+    write_kubeconfig(tmp_path / "config", "http://127.0.0.1:1", "t0")
     program = (
         "import sys, kopf_leader\n"
         "elector = kopf_leader.Elector('op', namespace='ns')\n"

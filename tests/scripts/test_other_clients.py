@@ -13,7 +13,11 @@ from kopf_leader.testing.proxy import Proxy
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "05-other-clients"
-FILES = {"kubernetes": "with_kubernetes.py", "pykube": "with_pykube.py"}
+FILES = {
+    "kubernetes": "with_kubernetes.py",
+    "kubernetes.aio": "with_kubernetes_aio.py",
+    "pykube": "with_pykube.py",
+}
 QUICK = {
     "KOPF_RUN_LEADER_ELECTION_LEASE_DURATION": "5s",
     "KOPF_RUN_LEADER_ELECTION_RENEW_DEADLINE": "3s",
