@@ -5,11 +5,11 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack, cast
 
 from kopf_leader.elector.candidacy import Candidacy, prepare, release_timeout, stand
 from kopf_leader.elector.seat import Guardian, Seat
-from kopf_leader.elector.standings import Leading, Standing, over
+from kopf_leader.elector.standings import Leading, Standing
 from kopf_leader.errors import ElectionDied, NotLeader
 
 logger = logging.getLogger("kopf_leader")
@@ -52,11 +52,11 @@ class BlockingElector:
         )
         self._seat.election = stand(self._settings, self._client, self._seat)
         self._guardian = Guardian(self._seat, self._settings)
-        self._guardian.start()
+        self._seat.election.start()
         try:
-            self._seat.election.start()
+            self._guardian.start()
         except BaseException:
-            self._guardian.ended.set()
+            self._seat.leave()
             raise
         return self
 
@@ -95,14 +95,18 @@ class BlockingElector:
         """
         for standing in self.standings():
             if isinstance(standing, Leading):
+                failure = result = None
                 try:
                     result = function(standing)
-                except NotLeader:
-                    if not over(standing):
-                        raise
-                else:
-                    if not over(standing):
-                        return result
+                except NotLeader as error:
+                    failure = error
+                except BaseException:
+                    self._seat.put_down(standing)
+                    raise
+                if not self._seat.put_down(standing):
+                    if failure is not None:
+                        raise failure
+                    return cast("Result", result)
         raise RuntimeError("The BlockingElector was left while its work was run.")
 
     def _next(self, last: Standing[threading.Event] | None) -> Standing[threading.Event]:

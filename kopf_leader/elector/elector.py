@@ -14,8 +14,8 @@ from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from kopf_leader.elector.candidacy import Candidacy, prepare, release_timeout, stand
 from kopf_leader.elector.seat import LOOK, Guardian, Seat
-from kopf_leader.elector.standings import Leading, Standing, over
-from kopf_leader.elector.waiting import all_done, join
+from kopf_leader.elector.standings import Leading, Standing
+from kopf_leader.elector.waiting import join
 from kopf_leader.errors import ElectionDied, NotLeader
 
 logger = logging.getLogger("kopf_leader")
@@ -74,11 +74,11 @@ class Elector:
         )
         self._seat.election = stand(self._settings, self._client, self._seat)
         self._guardian = Guardian(self._seat, self._settings)
-        self._guardian.start()
+        self._seat.election.start()
         try:
-            self._seat.election.start()
+            self._guardian.start()
         except BaseException:
-            self._guardian.ended.set()
+            self._seat.leave()
             raise
         return self
 
@@ -123,28 +123,33 @@ class Elector:
         """
         async for standing in self.standings():
             if isinstance(standing, Leading):
-                task = await self._work(function, standing)
-                failed = not task.cancelled() and task.exception()
-                if not over(standing) or (failed and not isinstance(failed, NotLeader)):
+                task, cancelled = await self._work(function, standing)
+                over = self._seat.put_down(standing)
+                failure = None if task.cancelled() else task.exception()
+                if failure is not None and not (over and isinstance(failure, NotLeader)):
+                    raise failure
+                if cancelled is not None:
+                    raise cancelled
+                if not over:
                     return task.result()
         raise RuntimeError("The Elector was left while its work was run.")
 
-    async def _work(self, function: Work[Result], leading: Leading[asyncio.Event]) -> "asyncio.Task[Result]":
-        """Run it to its end, whatever that is; a cancellation from outside goes to the task, and is raised after it."""
+    async def _work(
+        self, function: Work[Result], leading: Leading[asyncio.Event]
+    ) -> tuple["asyncio.Task[Result]", asyncio.CancelledError | None]:
+        """Run it to its end, whatever that is; and the cancellation from outside, which went to the task, if any."""
         task = asyncio.create_task(function(leading), name=f"work in the term {leading.term.token}")
         pressing = asyncio.create_task(self._press(task, leading))
         cancelled: asyncio.CancelledError | None = None
-        while not task.done():
+        while pending := {each for each in (task, pressing) if not each.done()}:
+            if task.done():
+                pressing.cancel()
             try:
-                await asyncio.wait({task})
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError as error:
                 cancelled = error
                 task.cancel()
-        pressing.cancel()
-        await all_done([pressing])
-        if cancelled is not None and (task.cancelled() or task.exception() is None):
-            raise cancelled
-        return task
+        return task, cancelled
 
     async def _press(self, task: "asyncio.Task[Any]", leading: Leading[asyncio.Event]) -> None:
         """Cancel the task when the term has to end, and at the point of cancelling."""

@@ -4,9 +4,9 @@ The election's thread tells (it is the `Follower`), the user's loop or thread as
 looks at the clock for both of them. One lock, held for a few instructions; nobody waits for anybody in here.
 
 A term belongs to the user from the moment in which its `Leading` was handed out. From then on it ends in one of two
-ways only: the user comes back, or the process ends at the exit point (L12). There is no third way, such as an
-exception: a Lease that is not renewed any more expires, and somebody else begins beside the user's code, which may
-still run. What was never handed out ends without a word to anybody.
+ways only: the user says that nothing runs any more, or the process ends at the exit point (L12). There is no third way,
+such as an exception: a Lease that is not renewed any more expires, and somebody else begins beside the user's code,
+which may still run. What was never handed out ends without a word to anybody.
 """
 
 import asyncio
@@ -139,6 +139,22 @@ class Seat(Generic[Event]):
         with self._lock:
             return self._newest(last)
 
+    def put_down(self, leading: Leading[Event]) -> bool:
+        """Nothing of the user's runs in this term any more, and it needs nobody to come back. Whether it is over.
+
+        One that has to end, or has run out by the clock when this was looked at, is over for good (L9); another one may
+        be handed out again.
+        """
+        with self._lock:
+            turn = self._turn
+            if turn is None or turn.leading is not leading or turn.over:
+                return True
+            turn.taken = False
+            turn.over = turn.stop is not None or not turn.term.valid
+        if turn.over:
+            self.election.drained(turn.term.token)
+        return turn.over
+
     def leave(self) -> None:
         """Stand no more; nothing of the user's runs, and nothing will."""
         self._leaving = True
@@ -162,10 +178,10 @@ class Seat(Generic[Event]):
             if turn.taken and turn.stop is not None:
                 turn.warned = True
                 return Stopping(term=turn.term, reason=turn.stop.reason.value, exit_at=lambda: turn.exit_at)
-            if turn.taken or (turn.stop is None and turn.term.valid and not self._leaving):
-                turn.taken = True
-                return turn.leading if last is not turn.leading else None
-            return None
+            if last is turn.leading or turn.stop is not None or not (turn.taken or turn.term.valid):
+                return None
+            turn.taken = True
+            return turn.leading
         if self._holder is None or self._holder == self._settings.identity:
             return None
         standby = Standby(holder=self._holder)

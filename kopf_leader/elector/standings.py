@@ -6,8 +6,6 @@ A `Leading` that was brought is always followed by its `Stopping`, and coming ba
 that nothing of the term runs any more: only then is the Lease released (L12).
 """
 
-import asyncio
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
@@ -47,11 +45,6 @@ class Stopping:
     def remaining(self) -> float:
         """The seconds that are left until this process is ended, if it does not come back before (L12)."""
         return max(0.0, self.exit_at() - self.term.clock())
-
-
-def over(leading: "Leading[asyncio.Event] | Leading[threading.Event]") -> bool:
-    """Whether the term has to end, or has run out by the clock."""
-    return leading.ended.is_set() or not leading.term.valid
 
 
 Standing: TypeAlias = Leading[Event] | Stopping | Standby

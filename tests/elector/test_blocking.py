@@ -92,6 +92,21 @@ def test_a_script_is_told_and_called_again(stage: Stage) -> None:
     assert stage.holder == ""
 
 
+def test_what_has_returned_needs_nobody_to_come_back(stage: Stage) -> None:
+    """Once `run` has returned or raised, the term is given back when it has to end, whatever the script does."""
+
+    def fail(leading: Leading[threading.Event]) -> None:
+        raise ValueError("mine")
+
+    with stage.blocking(**QUICK) as elector:
+        elector.run(lambda leading: None)
+        with pytest.raises(ValueError, match="mine"):
+            elector.run(fail)
+        stage.change(elector, lambda: stage.store.annotate(transfer_to="*"))
+        wait_for(lambda: stage.holder == "")
+    assert not stage.exits
+
+
 def test_the_standings_of_a_script(stage: Stage) -> None:
     """Each term: Leading, Stopping, and back; the others' holder in between."""
     seen: list[Any] = []

@@ -174,6 +174,79 @@ def test_cancelling_it_cancels_the_work_and_waits_for_it(scene: Any) -> None:
     scene(act)
 
 
+@pytest.mark.parametrize("error", [ValueError("mine"), NotLeader("over"), None])
+def test_a_cancellation_is_never_lost(scene: Any, error: Exception | None) -> None:
+    """Cancelled while the term ends and the work fails or returns: the failure or the cancellation, no other term."""
+
+    async def act(world: Any, electors: Electors) -> None:
+        started = 0
+
+        async def work(leading: Leading[asyncio.Event]) -> str:
+            nonlocal started
+            started += 1
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.5)
+                running.cancel()
+                if error is not None:
+                    raise error from None
+            return "done"
+
+        async with electors.make("me") as elector:
+            running = asyncio.create_task(elector.run(work))
+            await world.until(lambda: started == 1)
+            world.store.annotate(transfer_to="*")
+            expected = type(error) if isinstance(error, ValueError) else asyncio.CancelledError
+            with pytest.raises(expected):
+                await running
+            await world.until(lambda: electors.holder == "", within=1)
+        assert started == 1
+
+    scene(act)
+
+
+def test_what_has_returned_needs_nobody_to_come_back(scene: Any) -> None:
+    """Once `run` has returned, nothing runs: the term is given back when it has to end, and may be taken once more."""
+
+    async def act(world: Any, electors: Electors) -> None:
+        tokens: list[int] = []
+
+        async def work(leading: Leading[asyncio.Event]) -> None:
+            tokens.append(leading.term.token)
+
+        async with electors.make("me") as elector:
+            await elector.run(work)
+            await elector.run(work)
+            assert tokens[0] == tokens[1], "the same term, as it still runs"
+            world.store.annotate(transfer_to="*")
+            await world.until(lambda: electors.holder == "", within=1)
+            await elector.run(work)
+            assert tokens[2] > tokens[1]
+
+    scene(act)
+
+
+def test_what_has_returned_when_its_term_ran_out_is_run_in_the_next(scene: Any) -> None:
+    """The claim has run out and nobody has said so yet: a function that looks at the clock and returns is not done."""
+
+    async def act(world: Any, electors: Electors) -> None:
+        tokens: list[int] = []
+
+        async def work(leading: Leading[asyncio.Event]) -> str:
+            tokens.append(leading.term.token)
+            if len(tokens) == 1:
+                leading.term.claim.deadline = 0.0
+            return "done"
+
+        async with electors.make("me") as elector:
+            async with asyncio.timeout(5):
+                assert await elector.run(work) == "done"
+        assert len(set(tokens)) == len(tokens) == 2
+
+    scene(act)
+
+
 async def by_standings(elector: Any) -> None:
     async for standing in elector.standings():
         if isinstance(standing, Leading):
