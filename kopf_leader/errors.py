@@ -2,7 +2,7 @@
 
 `SettingsError` is the fault of whoever configured the election, `NotLeader` of the code that acts without a term,
 `LeaseAPIError` of the world between this process and the API server, `UnsupportedKopf` of the pair of versions
-installed. Each message is one sentence that also says what to do next.
+installed, `ElectionDied` of this package. Each message is one sentence that also says what to do next.
 """
 
 from collections.abc import Iterable
@@ -25,6 +25,16 @@ class SettingsError(ElectionError, ValueError):
 
 class NotLeader(ElectionError):  # noqa: N818 (a state of the world, not a malfunction)
     """The caller acts as the leader and has no valid term: stop the work, the next leader takes it up."""
+
+
+class ElectionDied(ElectionError):  # noqa: N818 (what has happened)
+    """The election's thread has ended by a defect, ours or of the client passed: the log has the traceback."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The election for the Lease {name!r} has died, and leadership runs out: see the log for the reason, and "
+            "restart this process."
+        )
 
 
 class UnsupportedKopf(ElectionError):  # noqa: N818 (named by its subject)

@@ -42,6 +42,7 @@ RINGS = (
     Ring("chart", "the Helm chart, rendered: does it keep its promises, and refuse what contradicts itself?"),
     Ring("docs", "the documentation: does it say what the code says?", workers=0),
     Ring("cli", "the command line, the environment, the examples; the commands on both API servers", real=True),
+    Ring("scripts", "without kopf, and by other clients: whole processes on both API servers", real=True),
     Ring("package", "wheel, sdist and image: do they work where nothing else is installed?", workers=0),
     Ring("seam", "the gate on each supported kopf release"),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),

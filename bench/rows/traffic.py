@@ -9,7 +9,7 @@ from bench import golang
 from bench.candidates import Kind, Troupe
 from bench.ground import Ground
 from bench.table import Line
-from kopf_leader.clients.kopf import WATCH_SECONDS
+from kopf_leader.clients.direct import WATCH_SECONDS
 from tests.controlplane.audit import AuditLog, Request
 
 BOUNDS = {"leader": 31.0, "standby": 0.5}

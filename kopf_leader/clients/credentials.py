@@ -69,15 +69,16 @@ class Credentials:
     @property
     def words(self) -> str:
         """What is shown to the server, for messages."""
+        origin = self._field("origin") or "the login handlers"
         if self.session is not None:
-            return "the ready-made session of the login handlers"
+            return f"the ready-made session of {origin}"
         if self._field("username") and self._field("password"):
-            return "the user name and password of the login handlers"
+            return f"the user name and password of {origin}"
         if self._token:
-            return f"the token of {self._token_file}" if self._follows else "the token of the login handlers"
+            return f"the token of {self._token_file if self._follows else origin}"
         if self._field("certificate_path") or self._field("certificate_data"):
-            return "the client certificate of the login handlers"
-        return "a request without credentials (the login handlers brought none)"
+            return f"the client certificate of {origin}"
+        return f"a request without credentials ({origin} brought none)"
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -21,17 +21,32 @@ def find_namespace(
     explicit: str | None = None,
     service_account_file: Path = SERVICE_ACCOUNT_NAMESPACE,
     environ: Mapping[str, str] = os.environ,
+    remedy: str = "pass --leader-election-namespace, or set KOPF_RUN_LEADER_ELECTION_NAMESPACE",
 ) -> str:
-    """The namespace to elect in. Raises `SettingsError` if there is none to be found, or a file cannot be read."""
+    """The namespace to elect in. Raises `SettingsError` if there is none to be found, or a file cannot be read.
+
+    `remedy` is what the caller can do instead, for the sentence.
+    """
     if explicit:
         return explicit
-    mounted = _read(service_account_file).strip()
-    if mounted:
-        return mounted
-    return _of_kubeconfig(_kubeconfigs(environ))
+    try:
+        mounted = _read(service_account_file).strip()
+        return mounted or _of_kubeconfig(kubeconfigs(environ))
+    except _Unfound as unfound:
+        raise SettingsError([f"{unfound.what}: {unfound.first}{remedy}."]) from unfound.__cause__
 
 
-def _kubeconfigs(environ: Mapping[str, str]) -> list[Path]:
+class _Unfound(Exception):  # noqa: N818 (it becomes a `SettingsError`)
+    """What is wrong, and what could be done first."""
+
+    def __init__(self, what: str, first: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.first = first
+
+
+def kubeconfigs(environ: Mapping[str, str]) -> list[Path]:
+    """Where the kubeconfigs are to be, existing or not: those of KUBECONFIG, else the usual one."""
     named = environ.get("KUBECONFIG", "")
     home = environ.get("HOME") or "~"
     paths = [part for part in named.split(os.pathsep) if part.strip()] or [os.path.join(home, ".kube", "config")]  # noqa: PTH118
@@ -48,9 +63,9 @@ def _of_kubeconfig(paths: list[Path]) -> str:
         for name, context in _contexts(config):
             contexts.setdefault(name, context)
     if not current:
-        raise _refusal(f"No namespace for the leader election: no service account, no current context in {names}", "")
+        raise _Unfound(f"No namespace for the leader election: no service account, no current context in {names}", "")
     if current not in contexts:
-        raise _refusal(f"The current context {current!r} does not exist in {names}", "correct the kubeconfig, or ")
+        raise _Unfound(f"The current context {current!r} does not exist in {names}", "correct the kubeconfig, or ")
     return str(contexts[current].get("namespace") or "default")
 
 
@@ -58,9 +73,9 @@ def _load(path: Path) -> Mapping[str, Any]:
     try:
         config = yaml.safe_load(_read(path))
     except yaml.YAMLError as exc:
-        raise _refusal(f"The kubeconfig {path} is no YAML", "correct it, or ") from exc
+        raise _Unfound(f"The kubeconfig {path} is no YAML", "correct it, or ") from exc
     if config is not None and not isinstance(config, Mapping):
-        raise _refusal(f"The kubeconfig {path} is no mapping", "correct it, or ")
+        raise _Unfound(f"The kubeconfig {path} is no mapping", "correct it, or ")
     return config or {}
 
 
@@ -79,9 +94,4 @@ def _read(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as exc:
-        raise _refusal(f"The file {path} cannot be read ({type(exc).__name__})", "make it readable, or ") from exc
-
-
-def _refusal(what: str, remedy: str) -> SettingsError:
-    say = "pass --leader-election-namespace, or set KOPF_RUN_LEADER_ELECTION_NAMESPACE."
-    return SettingsError([f"{what}: {remedy}{say}"])
+        raise _Unfound(f"The file {path} cannot be read ({type(exc).__name__})", "make it readable, or ") from exc

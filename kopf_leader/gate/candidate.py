@@ -2,17 +2,18 @@
 
 import functools
 import logging
-import os
-import secrets
-import socket
+from collections.abc import Callable
 
+from kopf_leader.clients.base import LeaseClient
+from kopf_leader.clients.choose import client_for
 from kopf_leader.clients.kopf import KopfLeaseClient, Login, Patience
 from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE, find_namespace
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
+from kopf_leader.elector.identity import make_identity
 from kopf_leader.gate.options import OPTIONS, Options
 from kopf_leader.operations.site import Operations
-from kopf_leader.protocol.settings import MAX_NAME
+from kopf_leader.protocol.settings import Settings
 
 logger = logging.getLogger("kopf_leader")
 
@@ -31,13 +32,7 @@ def stand(options: Options, follower: Follower, login: Login, *, operations: Ope
         return alone
     namespace, namespace_source = locate(options)
     settings = options.settings(namespace=namespace, identity=identity)
-    client = options.client or functools.partial(
-        KopfLeaseClient,
-        namespace=namespace,
-        name=settings.name,
-        login=login,
-        patience=Patience(request=settings.attempt_timeout),
-    )
+    client = _client(options, settings, login)
     logger.info(
         "Standing for the Lease %s/%s as %s: lease duration %g s, renew deadline %g s, retry period %g s; the "
         "namespace is from %s.",
@@ -53,20 +48,17 @@ def stand(options: Options, follower: Follower, login: Login, *, operations: Ope
     return operations.stand(settings=settings, client=client, follower=follower)
 
 
+def _client(options: Options, settings: Settings, login: Login) -> Callable[[], LeaseClient]:
+    """What makes the client, in the election's thread."""
+    where, timeout = {"namespace": settings.namespace, "name": settings.name}, settings.attempt_timeout
+    if options.client is not None:
+        return client_for(options.client, timeout=timeout, **where)
+    return functools.partial(KopfLeaseClient, login=login, patience=Patience(request=timeout), **where)
+
+
 def locate(options: Options) -> tuple[str, str]:
     """The Lease's namespace, and where it is from, in words. Raises `SettingsError` when none is to be found."""
     if options.namespace is not None:
         return options.namespace, options.source("namespace")
     found = find_namespace()
     return found, "the service account" if SERVICE_ACCOUNT_NAMESPACE.is_file() else "the kubeconfig's current context"
-
-
-def make_identity(name: str | None = None) -> str:
-    """An identity that no other process has (L10): `<pod or host name>_<random>`, valid for `Settings`.
-
-    The pod's name is taken from the variable POD_NAME, where the pod's manifest hands it over.
-    """
-    suffix = f"_{secrets.token_hex(5)}"
-    name = name or os.environ.get("POD_NAME") or socket.gethostname()
-    visible = "".join(letter if "!" <= letter <= "~" else "-" for letter in name) or "unknown"
-    return visible[: MAX_NAME - len(suffix)] + suffix

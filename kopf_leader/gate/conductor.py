@@ -22,6 +22,8 @@ import kopf
 
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
+from kopf_leader.elector.leave import leave
+from kopf_leader.elector.waiting import all_done, join
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate import closing, seam, stuck
 from kopf_leader.gate.counters import Counters
@@ -208,7 +210,7 @@ class Conductor:
             self.leave()
             streams.cancel()
             announcing.cancel()  # and not waited for: nothing depends on it, and kopf sees to what is left
-            await closing.all_done([streams, conducting])
+            await all_done([streams, conducting])
         for task in (conducting, streams):
             if not task.cancelled():
                 task.result()
@@ -238,13 +240,13 @@ class Conductor:
         try:
             self.leave()
             if self.tenure is not None:
-                await closing.all_done([asyncio.ensure_future(self._drain(self.tenure))])
-            if not await closing.join(self._election, self._time_for_release()) and self.tenure is not None:
+                await all_done([asyncio.ensure_future(self._drain(self.tenure))])
+            if not await join(self._election, self._time_for_release()) and self.tenure is not None:
                 logger.warning(
                     "The Lease may not have been given back in time: the next leader waits until it expires."
                 )
             if self._peering is not None:
-                await closing.join(self._peering, self.rules.slack)
+                await join(self._peering, self.rules.slack)
         finally:
             self._resources.close()
 
@@ -402,4 +404,4 @@ def _leave_process(tenure: Tenure, reason: Reason) -> None:
     running = tenure.running()
     owed = ", and hooks of stopped_leading wait for their turn" if tenure.owes else ""
     work = f"{len(running)} tasks and {tenure.threads} threads"
-    stuck.leave(f"{reason.value}, and still at work are {work}{owed}.", running)
+    leave(f"{reason.value}, and still at work are {work}{owed}.", running)

@@ -21,7 +21,6 @@ from kopf_leader.errors import SettingsError, UnsupportedKopf
 from kopf_leader.gate.options import (
     DEV_PRIORITY,
     OPTIONS,
-    ClientFactory,
     Layer,
     OnLost,
     Options,
@@ -57,7 +56,7 @@ class Asked(TypedDict, total=False):
     metrics_bind_address: str | None
     metrics_registry: Any
     labels: Mapping[str, str] | None
-    client: str | ClientFactory | None
+    client: Any
     enabled: bool | None
 
 
@@ -97,7 +96,11 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
     - `metrics_registry`: a `prometheus_client.CollectorRegistry` for the metrics, also where no address serves them; by
       default prometheus-client's own.
     - `labels`: labels to put on the Lease.
-    - `client`: `'kopf'` (kopf's credentials over aiohttp), or a callable that returns a `LeaseClient`.
+    - `client`: how to reach the Lease, which may live in another cluster than the operator's objects: `'kopf'` (the
+      default: kopf's credentials over aiohttp); an object of another library (an `ApiClient` or `Configuration` of
+      `kubernetes.client` or `kubernetes.aio.client`, `pykube.HTTPClient` or `KubeConfig`), or its name,
+      `'kubernetes'`, `'kubernetes.aio'` or `'pykube'`, for the configuration that it finds by itself; or a callable
+      that returns a `LeaseClient`.
     - `enabled`: False to run alone, through the same code path (L19).
 
     Raises `SettingsError` for values that break a rule, and for a second call that says something else; and

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
-from kopf_leader.clients.base import LeaseClient
+from kopf_leader.clients.choose import client_for
 from kopf_leader.errors import SettingsError
 from kopf_leader.operations.address import Address, parse_address
 from kopf_leader.protocol.durations import parse_duration
@@ -18,7 +18,6 @@ from kopf_leader.protocol.record import MAX_DURATION
 from kopf_leader.protocol.settings import Settings
 
 OnLost = Literal["standby", "exit"]
-ClientFactory = Callable[[], LeaseClient]
 
 # The words that click takes for booleans in environment variables; an empty variable counts as absent there and here.
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
@@ -98,12 +97,17 @@ def _labels(said: Any, what: str) -> Mapping[str, str]:
     return MappingProxyType(dict(said))
 
 
-def _client(said: Any, what: str) -> ClientFactory | None:
-    if said == "kopf":
+def _client(said: Any, what: str) -> Any:
+    """What was given, as it is: it is made into a client where the Lease is known (`gate/candidate.py`)."""
+    if isinstance(said, str) and said == "kopf":
         return None
-    if not callable(said):
-        raise SettingsError([f"The {what} is {said!r}: write 'kopf', or pass a callable that returns a LeaseClient."])
-    return said  # type: ignore[no-any-return] # what it returns shows when it is called
+    try:
+        client_for(said, namespace="any", name="any", timeout=1.0)  # only to see whether it can be used
+    except SettingsError as error:
+        raise SettingsError(
+            f"{text.removesuffix('.')} ({what}; 'kopf' is the default)." for text in error.sentences
+        ) from None
+    return said
 
 
 def _priority(said: Any, what: str) -> int:
@@ -267,8 +271,8 @@ class Options:
     metrics_registry: Any = None
     """None: prometheus-client's default one, where metrics are asked for at all."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
-    client: ClientFactory | None = None
-    """None: kopf's credentials over aiohttp."""
+    client: Any = field(default=None, hash=False)
+    """As given: an object or the name of a library, or a callable. None: kopf's credentials over aiohttp."""
     sources: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
     """Where each value that is not a default comes from."""
 

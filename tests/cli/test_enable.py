@@ -6,11 +6,13 @@ import kopf.cli
 import pytest
 
 import kopf_leader
+from kopf_leader.clients.blocking import BlockingLeaseClient
 from kopf_leader.elector.always import AlwaysLeader
+from kopf_leader.elector.identity import make_identity
 from kopf_leader.elector.thread import ElectionThread
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate import enable
-from kopf_leader.gate.candidate import locate, make_identity, stand
+from kopf_leader.gate.candidate import locate, stand
 from kopf_leader.gate.options import Options
 from kopf_leader.protocol.settings import MAX_NAME, Settings
 
@@ -244,3 +246,23 @@ def test_a_client_of_ones_own_is_called_in_the_election(monkeypatch):
     kopf_leader.enable("op", client=client)
     election = stand(enable._process.options, follower=None, login=no_login)
     assert election._make_client is client
+
+
+@pytest.mark.parametrize("library", ["kubernetes", "pykube"])
+def test_a_client_of_another_library_is_made_for_the_lease(library):
+    """`enable(client=…)` takes the name or an object of a library: kept as it was given until the Lease is known."""
+    kopf_leader.enable("op", client=library, renew_deadline=8)
+    options = enable._process.options
+    assert options.client == library
+    client = stand(options, follower=None, login=no_login)._make_client()
+    assert isinstance(client, BlockingLeaseClient)
+    assert (client._namespace, client._name, client._timeout) == ("of-the-context", "op", 4.0)
+
+
+def test_a_client_of_an_unknown_library_is_refused_when_it_is_named(attached):
+    """A client object of an unknown library: a sentence, when `enable()` is called, and nothing half-done."""
+    with pytest.raises(SettingsError, match=r"The client is a builtins\.object, which the election cannot use.*enable"):
+        kopf_leader.enable("op", client=object())
+    assert not attached
+    kopf_leader.enable("op", client="kopf")
+    assert enable._process.options.client is None

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import kubernetes.client
 import pytest
 
 from kopf_leader.errors import SettingsError
@@ -120,7 +121,9 @@ WRONG = [
     (from_flags({"identity": "two words"}), ["'two words'", "--leader-election-identity"]),
     (from_flags({"identity": ""}), ["identity is empty"]),
     (from_code({"identity": 7}), ["identity", "7", "text"]),
-    (from_code({"client": "kubernetes"}), ["client", "'kubernetes'", "'kopf'", "callable"]),
+    (from_code({"client": "kr8s"}), ["There is no client 'kr8s'", "enable(client=…)", "'kopf'", "callable"]),
+    (from_code({"client": 5}), ["The client is a builtins.int", "enable(client=…)", "'kopf'", "callable"]),
+    (from_code({"client": kubernetes.client.ApiClient}), ["The client is a builtins.type", "pass an object"]),
     (from_code({"labels": ["a"]}), ["labels", "mapping"]),
     (from_code({"labels": {"a": 1}}), ["labels", "mapping"]),
 ]

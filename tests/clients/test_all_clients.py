@@ -1,4 +1,4 @@
-"""One contract for all clients: kopf's credentials, `kubernetes` and `pykube`, on both API servers and on bad ones."""
+"""One contract for all clients (kopf's, the local one, those of the libraries), on both API servers and on bad ones."""
 
 import asyncio
 import contextlib

@@ -22,7 +22,7 @@ BASIC = "Basic " + base64.b64encode(b"ann:pass").decode()
 @pytest.fixture(autouse=True)
 def look_each_time(monkeypatch):
     """Files are looked at before each request."""
-    monkeypatch.setattr("kopf_leader.clients.kopf.FILES_PERIOD", 0.0)
+    monkeypatch.setattr("kopf_leader.clients.direct.FILES_PERIOD", 0.0)
 
 
 def shown(server) -> list[str | None]:
@@ -117,7 +117,7 @@ async def test_file_of_another_token(serve, connect, tmp_path):
 
 async def test_rotated_token_after_a_refusal(serve, connect, tmp_path, monkeypatch):
     """After a 401 the file is looked at again, however long ago the last look was."""
-    monkeypatch.setattr("kopf_leader.clients.kopf.FILES_PERIOD", 3600.0)
+    monkeypatch.setattr("kopf_leader.clients.direct.FILES_PERIOD", 3600.0)
     file = tmp_path / "token"
     file.write_text("first")
 

@@ -4,6 +4,7 @@ import asyncio
 import builtins
 import sys
 
+import kubernetes.aio.client
 import kubernetes.client
 import kubernetes.config
 import pykube
@@ -18,7 +19,13 @@ from kopf_leader.clients.choose import client_for
 from kopf_leader.clients.kubernetes import KubernetesLibrary
 from kopf_leader.clients.pykube import PykubeLibrary
 from kopf_leader.errors import LeaseAPIError, SettingsError
-from tests.clients.libraries import BLOCKING, kubernetes_configuration, pykube_config, until_no_threads
+from tests.clients.libraries import (
+    BLOCKING,
+    aio_configuration,
+    kubernetes_configuration,
+    pykube_config,
+    until_no_threads,
+)
 from tests.clients.servers import LEASE, NAME, NAMESPACE, always, reply, status
 
 
@@ -50,6 +57,7 @@ async def ask(client):
 THINGS = {
     "Configuration": lambda url: kubernetes_configuration(url, token="t0"),
     "ApiClient": lambda url: kubernetes.client.ApiClient(kubernetes_configuration(url, token="t0")),
+    "aio Configuration": lambda url: aio_configuration(url, token="t0"),
     "KubeConfig": lambda url: pykube_config(url, token="t0"),
     "HTTPClient": lambda url: pykube.HTTPClient(pykube_config(url, token="t0")),
 }
@@ -65,7 +73,7 @@ async def test_objects(thing, serve):
     assert {request.headers["authorization"] for request in server.requests} == {"Bearer t0"}
 
 
-@pytest.mark.parametrize("name", BLOCKING)
+@pytest.mark.parametrize("name", [*BLOCKING, "kubernetes.aio"])
 async def test_names(name, serve, tmp_path, monkeypatch):
     """A name stands for the library's own way to find its kubeconfig, at the first request."""
     server = await serve(always(reply(200, LEASE)))
@@ -186,7 +194,7 @@ async def test_their_retries_are_not_ours(serve):
 @pytest.mark.parametrize(
     ("thing", "says"),
     [
-        ("kr8s", "There is no client 'kr8s': write 'kubernetes' or 'pykube'"),
+        ("kr8s", "There is no client 'kr8s': write 'kubernetes', 'kubernetes.aio' or 'pykube'"),
         (object(), "The client is a builtins.object, which the election cannot use"),
         (requests.Session(), "The client is a requests.sessions.Session"),
         (kubernetes.client.CoreV1Api, "The client is a builtins.type"),
@@ -200,11 +208,28 @@ def test_unknown_library(thing, says):
     assert "pykube.HTTPClient" in str(caught.value)
 
 
-def test_the_asynchronous_twin():
-    """`kubernetes.aio` is bound to a loop of its own: its objects are refused as well."""
-    aio = pytest.importorskip("kubernetes.aio.client")
-    with pytest.raises(SettingsError, match=r"The client is a kubernetes\.aio\.client\..*Configuration, which"):
-        make(aio.Configuration())
+@pytest.mark.parametrize("setting", ["tls_server_name", "proxy_headers"])
+def test_aio_configuration_that_cannot_be_used(setting):
+    """`kubernetes.aio`: what the election's own requests could not do is refused, and not left out."""
+    configuration = aio_configuration("http://127.0.0.1:1")
+    setattr(configuration, setting, "x")
+    with pytest.raises(SettingsError, match=f"sets {setting}, which the election cannot do"):
+        make(configuration)
+
+
+async def test_hook_of_aio(serve):
+    """L17: the hook of `kubernetes.aio` for new tokens is asked at each log-in; its ApiClient is only read."""
+    server = await serve(always(reply(200, LEASE)))
+    configuration = aio_configuration(server.url, token="old")
+
+    async def hook(theirs):
+        theirs.api_key["BearerToken"] = "Bearer new"
+
+    configuration.refresh_api_key_hook = hook
+    async with kubernetes.aio.client.ApiClient(configuration) as api:
+        assert await ask(make(api)()) == LEASE
+        assert api.rest_client.pool_manager is None
+    assert server.requests[-1].headers["authorization"] == "Bearer new"
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ async def test_context_is_made_once(serve, connect, pki, monkeypatch):
 @releases
 async def test_exchanged_files(kind, serve, connect, pki, tmp_path, monkeypatch):
     """CA and client certificate that are exchanged in their files are used from then on, without a log-in."""
-    monkeypatch.setattr("kopf_leader.clients.kopf.FILES_PERIOD", 0.0)
+    monkeypatch.setattr("kopf_leader.clients.direct.FILES_PERIOD", 0.0)
     logins = []
     ca, certificate, key = tmp_path / "ca", tmp_path / "certificate", tmp_path / "key"
     for path, source in ((ca, pki.ca_path), (certificate, pki.client_certificate), (key, pki.client_key)):

@@ -238,7 +238,7 @@ async def test_kernel_asks_for_the_peer(serve, connect, monkeypatch):
         found.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT))
         found.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    monkeypatch.setattr("kopf_leader.clients.kopf.probe", look)
+    monkeypatch.setattr("kopf_leader.clients.direct.probe", look)
     server = await serve(lambda _, writer: _say_and_wait(writer, stream(line("ADDED", LEASE), end=False)))
     async with contextlib.aclosing(connect(server.url).watch("7")) as events:
         await anext(events)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import kopf
 
-from kopf_leader.gate import stuck
+from kopf_leader.elector import leave
 from kopf_leader.gate.attach import attach, detach
 from kopf_leader.gate.gate import Gate
 from tests.controlplane.api import Api
@@ -158,7 +158,7 @@ class Operator:
         if self._thread.is_alive():
             assert self.loop is not None
             tasks = [*asyncio.all_tasks(self.loop)]
-            stacks = "\n".join([*stuck._task_stacks(tasks), *stuck._thread_stacks()])
+            stacks = "\n".join([*leave._task_stacks(tasks), *leave._thread_stacks()])
             raise AssertionError(f"the operator has not stopped; {self.election.said}\n{stacks}")
 
     def leave(self) -> None:

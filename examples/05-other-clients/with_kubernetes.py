@@ -1,0 +1,17 @@
+"""An operator whose Lease lives in another cluster, reached by the official client."""
+
+import os
+
+import kopf
+import kubernetes
+
+import kopf_leader
+
+there = kubernetes.config.new_client_from_config(config_file=os.environ["LEASE_KUBECONFIG"])
+kopf_leader.enable("my-operator", namespace="default", client=there)
+
+
+@kopf.on.create("kopfexamples")
+def create(spec, name, logger, **_):
+    logger.info("Creating %s for %s.", name, spec.get("field"))
+    return {"created-for": spec.get("field")}
