@@ -29,6 +29,7 @@ def attach(
     stuck_timeout: float,
     on_lost: Literal["standby", "exit"] = "standby",
     slack: float = 5.0,
+    warm_standby: bool = True,
     operations: Operations | None = None,
 ) -> Gate:
     """Gate every operator that is started in this process from now on. All times are in seconds.
@@ -39,6 +40,7 @@ def attach(
     - `stuck_timeout`: how long a leader's event loop may be blocked before the process is ended; inf for ever.
     - `on_lost`: what a lost term (not a resigned one) means: `"standby"`, or `"exit"`: the operator stops.
     - `slack`: lease duration minus renew deadline; needed only if the election itself dies while leading (L7).
+    - `warm_standby`: whether streams stay open on a standby, so that its indices are filled and its promotion is quick.
     - `operations`: what shows the people who run the process what goes on; opened here.
 
     Attaching again replaces what was attached, as long as no operator was started with it. Raises `UnsupportedKopf` if
@@ -48,7 +50,13 @@ def attach(
         sentence = "The election is enabled for an operator that has been started already: "
         raise SettingsError([sentence + "enable it once, before the operator starts."])
     detach()
-    rules = Rules(drain_timeout=drain_timeout, slack=slack, stuck_timeout=stuck_timeout, on_lost=on_lost)
+    rules = Rules(
+        drain_timeout=drain_timeout,
+        slack=slack,
+        stuck_timeout=stuck_timeout,
+        on_lost=on_lost,
+        warm_standby=warm_standby,
+    )
     gate = Gate(make_election=make_election, rules=rules)
     if operations is None:
         _held.append(_Held(gate, seam.install(gate), None))

@@ -49,6 +49,8 @@ class Rules:
     stuck_timeout: float
     """How long a leader's event loop may be blocked."""
     on_lost: Literal["standby", "exit"]
+    warm_standby: bool
+    """Whether streams stay open on a standby."""
 
 
 class Conductor:
@@ -172,7 +174,9 @@ class Conductor:
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         election = self._make_election(self, self.parts.login)
-        self._prepare_settings(alone=isinstance(election, AlwaysLeader))
+        alone = isinstance(election, AlwaysLeader)
+        self._prepare_settings(alone=alone)
+        self.intake.warm = self.rules.warm_standby and not alone
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
         self._election = election
@@ -187,6 +191,7 @@ class Conductor:
             self.leave()
             streams.cancel()
             await closing.all_done([streams, conducting])
+            await self.intake.stop()
         for task in (conducting, streams):
             if not task.cancelled():
                 task.result()
@@ -271,7 +276,7 @@ class Conductor:
         networking = self.parts.settings.networking
         if not isinstance(networking.error_backoffs, Fence):  # at each opening, as users may set it at any time
             networking.error_backoffs = Fence(networking.error_backoffs)
-        self.intake.tenure = tenure
+        self.intake.promote(tenure)
         self.counters.count_opening()
         await self._toggle.turn_to(False)
         term = tenure.term

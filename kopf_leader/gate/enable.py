@@ -52,6 +52,7 @@ class Asked(TypedDict, total=False):
     drain_timeout: float | str | None
     stuck_timeout: float | str | None
     on_lost: OnLost | None
+    warm_standby: bool | None
     health_probe_bind_address: str | None
     metrics_bind_address: str | None
     metrics_registry: Any
@@ -89,6 +90,8 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
     - `drain_timeout`: seconds that running handlers may go on for when a leader steps down; by default 10.
     - `stuck_timeout`: seconds that the operator's event loop may be blocked for before a leader exits; by default 300.
     - `on_lost`: `'standby'`, to stand by again in the same process, or `'exit'`.
+    - `warm_standby`: False to have a standby watch nothing, and list everything when it becomes the leader; by default
+      its watches stay open and its indices filled.
     - `health_probe_bind_address`, `metrics_bind_address`: where to serve `/healthz`, `/livez`, `/readyz`, and
       `/metrics`: `':8081'`, `'127.0.0.1:8081'`, or (the default) `'0'` for nowhere. Both may be the same.
     - `metrics_registry`: a `prometheus_client.CollectorRegistry` for the metrics, also where no address serves them; by
@@ -224,5 +227,6 @@ def _attach(options: Options) -> None:
         stuck_timeout=options.stuck_timeout,
         on_lost=options.on_lost,
         slack=options.lease_duration - options.renew_deadline,
+        warm_standby=options.warm_standby,
         operations=operations,
     )

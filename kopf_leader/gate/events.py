@@ -1,8 +1,14 @@
 """The way of an event to its handlers: through the gate, or not at all.
 
-An event is handled under the term in which its listing or watching began, or it is dropped. What was seen under an
-earlier term may be stale by the time of a later one: somebody else has handled it, and it would be handled again.
-Nothing is lost by dropping, as every term begins with a new listing.
+What was seen under an earlier term may be stale by the time of a later one: somebody else has handled it, and it would
+be handled again. There are two ways to keep that from happening.
+
+The cold way: streams are open while this process leads. An event is handled under the term in which its listing or
+watching began, or it is dropped. Nothing is lost by dropping, as every term begins with a new listing.
+
+The warm way: streams are always open, and what they bring is held (`hold`). An event is handled under the term in which
+it was given to kopf, if it has passed the barrier (`barrier`), or it is dropped. Nothing is lost by dropping, as every
+term begins with all that is held.
 """
 
 import asyncio
@@ -13,13 +19,14 @@ from contextlib import aclosing
 from typing import Any
 
 from kopf_leader.gate import seam
+from kopf_leader.gate.barrier import CHECK, Check
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE
+from kopf_leader.gate.hold import MARK, Hold, Seen
 from kopf_leader.gate.tenure import Job, Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
 
-_MARK = "kopf_leader.tenure"  # in an event, from the stream to the processor; handlers never see it
 _Roster = dict[str, tuple[str | None, str | None]]  # uid: namespace, name
 
 
@@ -31,19 +38,25 @@ class Intake:
         self.counters = counters
         self.tenure: Tenure | None = None
         """The tenure that the gate was last opened for."""
+        self.warm = False
+        """Whether streams stay open on a standby."""
+        self._holds: set[Hold] = set()
         self._rosters: dict[seam.Stream, _Roster] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._interrupted: set[asyncio.Task[Any]] = set()
 
     async def process(self, *, raw_event: Any, **kwargs: Any) -> Any:
         """Handle one event in a job of its own, so that it can be cancelled alone; or drop it."""
-        seen_under = raw_event.pop(_MARK, None)
+        seen: Seen | None = raw_event.pop(MARK, None)
         tenure = self.tenure
-        if tenure is None or not tenure.may_start or seen_under not in (None, tenure):
-            await self._drop(raw_event, **kwargs)
+        if tenure is None or not tenure.may_start or (seen is not None and seen.tenure is not tenure):
+            self.counters.events_dropped += 1
+            await self._keep_up(raw_event, seen, **kwargs)
             return None
         context = contextvars.copy_context()
         context.run(TENURE.set, tenure)
+        if seen is not None and seen.barrier is not None:
+            context.run(CHECK.set, Check(seen.barrier, raw_event["object"]["metadata"]))
         job: asyncio.Task[Any] = asyncio.create_task(self._handle(raw_event, **kwargs), context=context)
         indexed = kwargs.get("operator_indexed")
         waits = indexed is not None and indexed.is_off()
@@ -54,7 +67,10 @@ class Intake:
             worker = asyncio.current_task()
             if worker is not None and worker.cancelling():
                 raise
-            return None  # only the job was: by the gate, or refused by the fence
+        # Only the job was: by the gate, or refused by the fence or the barrier.
+        if tenure.shut:
+            await self._keep_up(raw_event, seen, **kwargs)
+        return None
 
     async def _handle(self, raw_event: Any, **kwargs: Any) -> Any:
         """Let kopf handle it; once more where it has spent the event on a patch that turned out to change nothing.
@@ -72,19 +88,55 @@ class Intake:
         again = {**kwargs, "resource_indexed": None} if "resource_indexed" in kwargs else kwargs
         return await self.parts.processor(raw_event=raw_event, **again)
 
-    async def _drop(self, raw_event: Any, *, resource: Any, **kwargs: Any) -> None:
-        self.counters.events_dropped += 1
+    async def _keep_up(self, raw_event: Any, seen: Seen | None, *, resource: Any, **kwargs: Any) -> None:
+        """Keep the indices and kopf's memories up to date with an event that is not handled."""
         try:
             all_indexed, indexed = kwargs.get("operator_indexed"), kwargs.get("resource_indexed")
-            if all_indexed is not None and all_indexed.is_off():
-                # kopf holds all handlers back until every object that it has queued is indexed.
+            if seen is not None and seen.hold is not None:
+                await seen.hold.index(raw_event)
+            elif all_indexed is not None and all_indexed.is_off():
                 await self.parts.index(raw_event=raw_event, resource=resource)
-                if indexed is not None:
-                    await all_indexed.drop_toggle(indexed)
+            if all_indexed is not None and indexed is not None:
+                # kopf holds all handlers back until every object that it has queued is indexed.
+                await all_indexed.drop_toggle(indexed)
             if raw_event["type"] == "DELETED":
                 await self.parts.forget(raw_event["object"])
         except Exception:  # a failure here would stop the operator
             logger.exception("An event that is not handled here could not be indexed or forgotten.")
+
+    # The warm way.
+
+    def stream(self, stream: seam.Stream, original: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """All that is ever listed and watched of a resource; held if it is to stay open on a standby."""
+        if not self.warm:
+            return original()
+        return self._hold(stream, lambda: original(operator_paused=self.parts.never_paused()))
+
+    async def _hold(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        hold = Hold(stream, original=original, parts=self.parts, counters=self.counters, passes=False)
+        if self.tenure is not None and self.tenure.may_start:
+            hold.tenure = self.tenure
+        self._holds.add(hold)
+        try:
+            async with aclosing(hold.events()) as events:  # type: ignore[type-var]  # an async generator
+                async for event in events:
+                    yield event
+        finally:
+            await hold.close()
+            self._holds.discard(hold)
+
+    def promote(self, tenure: Tenure) -> None:
+        """Take events in under this tenure from now on."""
+        self.tenure = tenure
+        for hold in self._holds:
+            hold.promote(tenure)
+
+    async def stop(self) -> None:
+        """End what kopf has left open at the end of the operator."""
+        for hold in [*self._holds]:
+            await hold.close()
+
+    # The cold way.
 
     async def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """Pass on what is seen in one listing and watching, marked with the term it is seen under; end with that."""
@@ -96,7 +148,7 @@ class Intake:
         async with aclosing(original()) as events:  # type: ignore[type-var]  # an async generator of kopf's
             while (event := await self._next(events, tenure)) is not None:
                 if isinstance(event, dict):
-                    event[_MARK] = tenure
+                    event[MARK] = Seen(tenure)
                     _note(roster, event)
                 elif seam.is_listed(event):
                     await self._forget_missing(stream, listed)
@@ -104,7 +156,9 @@ class Intake:
                 yield event
 
     def interrupt(self) -> None:
-        """End the waiting of all streams: kopf's pause does not reach one that sleeps until its next attempt."""
+        """Have all streams notice the end of the term: kopf's pause does not reach one that waits to try again."""
+        for hold in self._holds:
+            hold.demote()
         for task in self._waiting:
             self._interrupted.add(task)
             task.cancel()

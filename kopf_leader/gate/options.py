@@ -55,6 +55,13 @@ class Option:
     help: str = ""
 
     @property
+    def off(self) -> str | None:
+        """The flag that says no, for what is either on or off."""
+        if self.flag is None or self.read is not _boolean:
+            return None
+        return self.flag.replace("--enable-", "--no-enable-").replace("--leader-", "--no-leader-")
+
+    @property
     def envvar(self) -> str | None:
         """The variable that click derives from the flag under kopf's prefix."""
         return None if self.flag is None else "KOPF_RUN_" + self.flag.removeprefix("--").replace("-", "_").upper()
@@ -210,6 +217,13 @@ OPTIONS = {
             help="Stand by again in the same process (the default), or exit.",
         ),
         Option(
+            name="warm_standby",
+            title="warm standby",
+            read=_boolean,
+            flag="--leader-election-warm-standby",
+            help="Keep the watches of a standby open and its indices filled (the default), or list at each promotion.",
+        ),
+        Option(
             name="health_probe_bind_address",
             title="health probe bind address",
             read=_address,
@@ -250,6 +264,7 @@ class Options:
     stuck_timeout: float = 300.0
     """How long kopf's event loop may be blocked before a leader exits."""
     on_lost: OnLost = "standby"
+    warm_standby: bool = True
     health_probe_bind_address: Address | None = None
     metrics_bind_address: Address | None = None
     metrics_registry: Any = None
@@ -352,5 +367,5 @@ def differences(ours: Layer, theirs: Layer) -> Iterator[str]:
 
 
 def _flag_as_written(name: str, value: Any) -> str:
-    flag = OPTIONS[name].flag or name
-    return flag.replace("--enable-", "--no-enable-") if value is False else flag
+    option = OPTIONS[name]
+    return (option.off if value is False else None) or option.flag or name
