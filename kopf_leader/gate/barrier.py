@@ -61,6 +61,10 @@ class Held(Protocol):
         """List anew."""
         ...
 
+    def refuse(self, uid: str) -> None:
+        """Take note that the object has not been handled."""
+        ...
+
     def create_task(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Create a task that may use kopf's client."""
         ...
@@ -113,15 +117,16 @@ class Barrier:
         """Raise `Stale` unless this is the newest version of the object."""
         uid, version = str(metadata.get("uid")), str(metadata.get("resourceVersion"))
         if self._over or self._held.version(uid) != version:
-            self._refuse()  # the stream has shown a newer one, or lists anew: that waits behind this one
+            self._refuse(uid)  # the stream has shown a newer one, or lists anew: that waits behind this one
         if self.level is not None and (int(version) >= self.level or self._held.position >= self.level):
             return
         newest = await self._ask(uid, metadata)
         if newest is None or int(newest) > int(version):
             self._later(GRACE, lambda: self._see_to_object(uid, version))
-            self._refuse()
+            self._refuse(uid)
 
-    def _refuse(self) -> None:
+    def _refuse(self, uid: str) -> None:
+        self._held.refuse(uid)
         self._counters.stale += 1
         raise Stale
 

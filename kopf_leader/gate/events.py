@@ -49,7 +49,8 @@ class Intake:
         """Handle one event in a job of its own, so that it can be cancelled alone; or drop it."""
         seen: Seen | None = raw_event.pop(MARK, None)
         tenure = self.tenure
-        if tenure is None or not tenure.may_start or (seen is not None and seen.tenure is not tenure):
+        refused = seen is not None and (seen.tenure is not tenure or (seen.hold and seen.hold.is_unknown(raw_event)))
+        if tenure is None or not tenure.may_start or refused:
             self.counters.events_dropped += 1
             await self._keep_up(raw_event, seen, **kwargs)
             return None
@@ -124,6 +125,9 @@ class Intake:
         finally:
             await hold.close()
             self._holds.discard(hold)
+            if self.tenure is None or self.tenure.over:  # the resource or the namespace is gone, or the operator ends
+                for body in hold.bodies():
+                    await self.parts.forget(body)
 
     def promote(self, tenure: Tenure) -> None:
         """Take events in under this tenure from now on."""

@@ -34,6 +34,7 @@ from kopf_leader.gate.tenure import Tenure
 logger = logging.getLogger("kopf_leader.gate")
 
 BACKLOG = 1000  # events that may wait for kopf; then the stream does
+RETRY = 5.0  # seconds until a standby tries again what the API server has refused
 TOGETHER = 50  # objects of a listing that are indexed at once
 
 
@@ -78,11 +79,13 @@ class Hold:
         self._passes = passes
         self._indexed = parts.has_indices(stream.resource)
         self._store: dict[str, tuple[str, bytes]] = {}  # uid: version, body
+        self._broken = False
         self._listing: set[str] | None = None
         self._listing_for: Tenure | None = None  # under whom the listing has begun
         self._barrier: Barrier | None = None
         self._live: deque[tuple[Any, Barrier | None]] = deque()  # for kopf
         self._pending: dict[str, None] = {}  # uids that are still to be replayed
+        self._refused: set[str] = set()  # uids that the barrier has refused last
         self._indexing: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._room = asyncio.Event()
@@ -97,10 +100,13 @@ class Hold:
     def promote(self, tenure: Tenure) -> None:
         """Begin a term: replay what is held, or list anew where that cannot be trusted."""
         self.tenure = tenure
+        self._refused.clear()
         # What waits is in the store, too, in its newest form; a deletion is not.
         self._live = deque(item for item in self._live if seam.is_listed(item[0]) or item[0]["type"] == "DELETED")
         silent = self._clock.time() - self._heard
-        if not self.ordered:
+        if self._broken:
+            self.restart("it was broken")
+        elif not self.ordered:
             self.restart("its versions are no numbers")
         elif silent > DEAF:
             self.restart(f"it has shown nothing for {silent:.0f} s")
@@ -137,6 +143,17 @@ class Hold:
         self._pump = self.create_task(self._run(self._pump))
         self._pump.add_done_callback(lambda _: self._woken.set())
 
+    def refuse(self, uid: str) -> None:
+        """Take note that kopf has not been given the object in this term."""
+        self._refused.add(uid)
+
+    def is_unknown(self, event: Any) -> bool:
+        """Whether this is the end of an object that kopf has not been given: it would start daemons for it."""
+        uid = seam_read.uid_of(event)
+        refused = uid in self._refused
+        self._refused.discard(uid)
+        return refused and bool(event["type"] == "DELETED")
+
     def disorder(self) -> None:
         """Take note that versions are no numbers; what was replayed is covered by a new listing."""
         if self.ordered:
@@ -149,6 +166,10 @@ class Hold:
     def create_task(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Create a task in the context of kopf's stream, which holds the credentials, and outside of any term."""
         return asyncio.get_running_loop().create_task(coro, context=self._context.copy())
+
+    def bodies(self) -> list[Any]:
+        """The objects that are held."""
+        return [self._unpack(uid) for uid in self._store]
 
     # For kopf.
 
@@ -186,7 +207,9 @@ class Hold:
         uid = seam_read.uid_of(event)
         if uid in self._pending:
             del self._pending[uid]
-            if event["type"] != "DELETED":
+            if event["type"] == "DELETED":
+                self.refuse(uid)
+            else:
                 event["type"] = None  # an event that overtakes the replay stands for it
         event[MARK] = Seen(self.tenure if self._leading else None, self, guard)
         return event
@@ -203,6 +226,19 @@ class Hold:
 
     async def _run(self, previous: asyncio.Task[None] | None) -> None:
         await _end(previous)
+        while True:
+            try:
+                await self._run_once()
+            except Exception as error:
+                if self._leading:
+                    raise  # as plain kopf does
+                logger.warning("%s cannot be watched by this standby (%r): tried again.", self.stream.resource, error)
+                self._broken = True
+                await asyncio.sleep(RETRY)
+            else:
+                return
+
+    async def _run_once(self) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 (it is one)
         async with aclosing(self._original()) as events:  # type: ignore[type-var]  # an async generator of kopf's
@@ -264,6 +300,7 @@ class Hold:
     async def _listed(self) -> None:
         await self._settle()
         listing, self._listing = self._listing, None
+        self._broken = False
         if listing is None:
             return
         for uid in [uid for uid in self._store if uid not in listing]:
