@@ -202,7 +202,7 @@ class Conductor:
         """Stop for good: nothing starts from now on, and the election gives the Lease back once all is drained."""
         if self.leaving:
             return
-        self.leaving = True
+        self.leaving = self.intake.ending = True
         tenure = self.tenure
         if tenure is not None:
             tenure.shut = True

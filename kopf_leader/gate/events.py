@@ -40,6 +40,8 @@ class Intake:
         """The tenure that the gate was last opened for."""
         self.warm = False
         """Whether streams stay open on a standby."""
+        self.ending = False
+        """Whether the operator ends."""
         self._holds: set[Hold] = set()
         self._rosters: dict[seam.Stream, _Roster] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -125,7 +127,7 @@ class Intake:
         finally:
             await hold.close()
             self._holds.discard(hold)
-            if self.tenure is None or self.tenure.over:  # the resource or the namespace is gone, or the operator ends
+            if not self.ending and (self.tenure is None or self.tenure.over):  # the resource or the namespace is gone
                 for body in hold.bodies():
                     await self.parts.forget(body)
 
