@@ -42,6 +42,7 @@ class Intake:
         """Whether streams stay open on a standby."""
         self.ending = False
         """Whether the operator ends."""
+        self._indexed: asyncio.Task[None] | None = None  # done when all indices are filled
         self._holds: set[Hold] = set()
         self._rosters: dict[seam.Stream, _Roster] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
@@ -82,14 +83,34 @@ class Intake:
         patch will bring an event of its own. If somebody else has done the same change meanwhile (a former leader whose
         request landed late), none comes, and the object would be left alone for good.
         """
+        kwargs = await self._fill_indices(raw_event, **kwargs)
         body = raw_event["object"]
         kept = await self.parts.keeps_patch(body)
         version = await self.parts.processor(raw_event=raw_event, **kwargs)
         spent = kept and version is None and not await self.parts.keeps_patch(body)
         if not spent or raw_event["type"] == "DELETED":
             return version
-        again = {**kwargs, "resource_indexed": None} if "resource_indexed" in kwargs else kwargs
-        return await self.parts.processor(raw_event=raw_event, **again)
+        return await self.parts.processor(raw_event=raw_event, **kwargs)
+
+    async def _fill_indices(self, raw_event: Any, **kwargs: Any) -> dict[str, Any]:
+        """Index the object, and wait until all are; give the keywords for kopf, which has nothing to wait for any more.
+
+        In kopf's own way each object that is indexed wakes all that wait, to look at all again: minutes of computing
+        for ten thousand objects. Here one waits for all.
+        """
+        all_indexed, indexed = kwargs.get("operator_indexed"), kwargs.get("resource_indexed")
+        if all_indexed is None or indexed is None:
+            return kwargs
+        if all_indexed.is_off():
+            await self.parts.index(raw_event=raw_event, resource=kwargs["resource"])
+        await all_indexed.drop_toggle(indexed)
+        if all_indexed.is_off():
+            if self._indexed is None or self._indexed.done():
+                # In a context of its own: it is nobody's, least of all the term's.
+                waiting = all_indexed.wait_for(True)
+                self._indexed = asyncio.get_running_loop().create_task(waiting, context=contextvars.Context())
+            await asyncio.wait({self._indexed})
+        return {**kwargs, "resource_indexed": None}
 
     async def _keep_up(self, raw_event: Any, seen: Seen | None, *, resource: Any, **kwargs: Any) -> None:
         """Keep the indices and kopf's memories up to date with an event that is not handled."""
@@ -141,6 +162,9 @@ class Intake:
         """End what kopf has left open at the end of the operator."""
         for hold in [*self._holds]:
             await hold.close()
+        if self._indexed is not None:
+            self._indexed.cancel()
+            await asyncio.wait({self._indexed})
 
     # The cold way.
 

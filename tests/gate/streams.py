@@ -25,6 +25,7 @@ class Streams:
         self._open = threading.Event()
         self._open.set()
         self._gone = threading.Event()
+        self._torn = threading.Event()
         self._watch, self._fetch = watching.watch_objs, fetching.fetch_objs
         monkeypatch.setattr(watching, "watch_objs", self._watch_objs)
         monkeypatch.setattr(fetching, "fetch_objs", self._fetch_objs)
@@ -42,7 +43,18 @@ class Streams:
         self._gone.set()
         self._open.set()
 
+    def tear(self) -> None:
+        """Have the next stream that begins with what there is break off after one object."""
+        self._torn.set()
+
     async def _watch_objs(self, **kwargs: Any) -> Any:
+        if self._torn.is_set() and kwargs["resource"].plural == self._plural:
+            self._torn.clear()
+            async for item in self._watch(**kwargs):
+                yield item
+                version = item["object"]["metadata"]["resourceVersion"]
+                yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
+                return
         async for item in self._watch(**kwargs):
             if kwargs["resource"].plural == self._plural:
                 while not self._open.is_set():  # noqa: ASYNC110 (set in another thread)

@@ -386,6 +386,33 @@ def test_versions_that_are_no_numbers(operator, cluster, streams, monkeypatch):
     assert op.failure is None
 
 
+def test_initial_events_instead_of_a_listing(operator, cluster, streams):
+    """With `initial_streaming`, the server sends what there is; where that breaks off, what is missing is not gone."""
+    op = operator()
+    if not hasattr(op.settings.watching, "initial_streaming"):
+        pytest.skip("this kopf always lists")
+    op.settings.watching.initial_streaming = True
+    with_index(op)
+    with_handlers(op)
+    for number in range(3):
+        cluster.create(f"o{number}", i=1)
+    streams.tear()
+    op.start()
+    expected = [(f"o{number}", 1) for number in range(3)]
+    wait_for(lambda: index(op) == expected, "the index to be filled")
+    wait_for(lambda: op.holds("o0", "o1", "o2"), "the streams")
+    streams.lag()
+    cluster.delete("o0")
+    streams.tear()
+    streams.break_off()
+    wait_for(lambda: index(op) == expected[1:], "the index to follow")
+    op.lead()
+    wait_for(lambda: len(op.counted) == 2, "the handlers")
+    op.stop()
+    assert streams.listed == 0
+    assert op.counted == {("created", "o1"): 1, ("created", "o2"): 1}
+
+
 def test_several_namespaces(operator, cluster, admin, streams):
     """Each namespace has a stream of its own, each with its barrier."""
     other = type(cluster)(admin, f"{cluster.namespace}-2")
