@@ -35,6 +35,7 @@ logger = logging.getLogger("kopf_leader.gate")
 
 T = TypeVar("T")
 
+CROWD = 32  # unanswered questions beyond which the replay waits: more would only keep the loop from the answers
 SINGLE = 16  # objects asked for by name at a time
 PAUSE = 1.0  # seconds between attempts to read
 GRACE = 5.0  # seconds that a version known to the API server may take to come through the stream
@@ -59,6 +60,10 @@ class Held(Protocol):
 
     def restart(self, why: str) -> None:
         """List anew."""
+        ...
+
+    def wake(self) -> None:
+        """Go on with the replay: the barrier is crowded no more."""
         ...
 
     def refuse(self, uid: str) -> None:
@@ -113,6 +118,11 @@ class Barrier:
         self.cancel()
         await all_done(self._tasks)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether many objects wait for an answer."""
+        return self._single + len(self._asked) >= CROWD
+
     async def check(self, metadata: Mapping[str, Any]) -> None:
         """Raise `Stale` unless this is the newest version of the object."""
         uid, version = str(metadata.get("uid")), str(metadata.get("resourceVersion"))
@@ -141,11 +151,16 @@ class Barrier:
                 logger.debug("An object cannot be read (%r); all are listed.", error)
             finally:
                 self._single -= 1
+                self._held.wake()
         if self._sweep is None:
             self._sweep = self._spawn(self._ask_for_all())
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._asked[uid] = future
-        return await future
+        try:
+            return await future
+        finally:
+            self._asked.pop(uid, None)
+            self._held.wake()
 
     async def _ask_for_level(self) -> None:
         version = await self._patiently(lambda: seam_read.level(self._settings, self._stream))
@@ -167,7 +182,7 @@ class Barrier:
                 self._answer(uid)
 
     def _answer(self, uid: str) -> None:
-        future = self._asked.pop(uid)
+        future = self._asked[uid]
         if not future.done():
             future.set_result(self._found.get(uid))
 

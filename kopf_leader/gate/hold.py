@@ -143,6 +143,10 @@ class Hold:
         self._pump = self.create_task(self._run(self._pump))
         self._pump.add_done_callback(lambda _: self._woken.set())
 
+    def wake(self) -> None:
+        """Go on with the replay."""
+        self._woken.set()
+
     def refuse(self, uid: str) -> None:
         """Take note that kopf has not been given the object in this term."""
         self._refused.add(uid)
@@ -186,7 +190,7 @@ class Hold:
         while True:
             if self._live:
                 return self._marked(*self._live.popleft())
-            if self._pending and self._leading:
+            if self._pending and self._leading and not (self._barrier is not None and self._barrier.crowded):
                 await asyncio.sleep(0)  # let answers in between: there may be ten thousand of them
                 if self._live or not self._pending:
                     continue

@@ -15,6 +15,7 @@ from kopf_leader.gate.seam import CHUNK_SIZE, Stream, _get_once
 logger = logging.getLogger("kopf_leader.gate")
 
 PATIENCE = 10.0  # seconds for one answer: connections that were cut off silently must not hold up a promotion
+FIRST = 50  # objects in the first page of many, which is waited for
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
 Versions = dict[str, str]
@@ -40,7 +41,7 @@ async def all_versions(settings: Any, stream: Stream) -> AsyncIterator[Versions]
     Raises what kopf's client does, also when the listing takes so long that the server forgets it.
     """
     watching = settings.watching
-    parameters = {"limit": str(CHUNK_SIZE)}
+    parameters = {"limit": str(FIRST)}
     for parameter, name in (("labelSelector", "label_selectors"), ("fieldSelector", "field_selectors")):
         if hasattr(watching, name):
             parameters[parameter] = ",".join(sorted(set(getattr(watching, name).collect(stream.resource))))
@@ -50,7 +51,7 @@ async def all_versions(settings: Any, stream: Stream) -> AsyncIterator[Versions]
         yield _versions(answer)
         if not (token := answer["metadata"].get("continue")):
             return
-        parameters["continue"] = token
+        parameters |= {"continue": token, "limit": str(CHUNK_SIZE)}
 
 
 async def _list(settings: Any, stream: Stream, namespace: str | None, parameters: dict[str, str]) -> Any:

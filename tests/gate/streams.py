@@ -1,11 +1,12 @@
 """Streams that lag, break and go deaf, by the test's order; and what a former leader leaves on objects."""
 
 import asyncio
+import functools
 import json
 import threading
 from typing import Any
 
-from kopf._cogs.clients import fetching, watching
+from kopf._cogs.clients import watching
 
 from tests.gate.operators import Cluster
 
@@ -18,7 +19,7 @@ class Streams:
 
     def __init__(self, monkeypatch: Any, plural: str) -> None:
         self.listed = 0
-        """How many times objects were listed."""
+        """How many times objects were listed, or sent as initial events."""
         self.deaf = False
         """Whether what is held back is lost for good, as with a connection that has died silently."""
         self._plural = plural
@@ -26,9 +27,20 @@ class Streams:
         self._open.set()
         self._gone = threading.Event()
         self._torn = threading.Event()
-        self._watch, self._fetch = watching.watch_objs, fetching.fetch_objs
+        self._watch = watching.watch_objs
         monkeypatch.setattr(watching, "watch_objs", self._watch_objs)
-        monkeypatch.setattr(fetching, "fetch_objs", self._fetch_objs)
+        begin = watching.continuous_watch
+
+        @functools.wraps(begin)
+        def beginning(**kwargs: Any) -> Any:
+            if kwargs["resource"].plural == plural:
+                self.listed += 1
+                if self.deaf:
+                    self.deaf = False
+                    self._open.set()
+            return begin(**kwargs)
+
+        monkeypatch.setattr(watching, "continuous_watch", beginning)
 
     def lag(self) -> None:
         """From now on nothing comes."""
@@ -64,15 +76,6 @@ class Streams:
                     yield {"type": "ERROR", "object": {"code": 410}}
                     return
             yield item
-
-    async def _fetch_objs(self, **kwargs: Any) -> Any:
-        if kwargs["resource"].plural == self._plural:
-            self.listed += 1
-            if self.deaf:
-                self.deaf = False
-                self._open.set()
-        async for page in self._fetch(**kwargs):
-            yield page
 
 
 def handled(**spec: Any) -> dict[str, str]:
