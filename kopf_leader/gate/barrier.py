@@ -126,12 +126,14 @@ class Barrier:
     async def check(self, metadata: Mapping[str, Any]) -> None:
         """Raise `Stale` unless this is the newest version of the object."""
         uid, version = str(metadata.get("uid")), str(metadata.get("resourceVersion"))
+        if not self._over and self.level is not None and int(version) >= self.level:
+            return
         if self._over or self._held.version(uid) != version:
             self._refuse(uid)  # the stream has shown a newer one, or lists anew: that waits behind this one
-        if self.level is not None and (int(version) >= self.level or self._held.position >= self.level):
+        if self.level is not None and self._held.position >= self.level:
             return
         newest = await self._ask(uid, metadata)
-        if newest is None or int(newest) > int(version):
+        if newest is None or _is_newer(newest, version):
             self._later(GRACE, lambda: self._see_to_object(uid, version))
             self._refuse(uid)
 
@@ -217,6 +219,13 @@ class Barrier:
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         if not self._over:
             self._timers.append(asyncio.get_running_loop().call_later(seconds, call))
+
+
+def _is_newer(newest: str, version: str) -> bool:
+    try:
+        return int(newest) > int(version)
+    except ValueError:
+        return newest != version
 
 
 @dataclass
