@@ -2,6 +2,7 @@
 
 from kopf_leader.errors import LeaseAPIError, NotLeader, SettingsError
 from kopf_leader.gate.enable import elect, enable
+from kopf_leader.gate.every import every_replica
 from kopf_leader.gate.fence import current_term
 from kopf_leader.protocol.term import Term
 
@@ -16,4 +17,5 @@ __all__ = [
     "current_term",
     "elect",
     "enable",
+    "every_replica",
 ]

@@ -25,6 +25,7 @@ from kopf_leader.gate import closing, seam, stuck
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.fence import Fence, TermOver
+from kopf_leader.gate.lanes import Lanes, refuse
 from kopf_leader.gate.noise import quiet
 from kopf_leader.gate.signals import Signals
 from kopf_leader.gate.tenure import Tenure, tracking
@@ -57,6 +58,7 @@ class Conductor:
     """The gate of one operator. Implements `Follower` and `stuck.Watched`."""
 
     def __init__(self, *, parts: seam.Parts, rules: Rules, make_election: MakeElection, counters: Counters) -> None:
+        refuse(parts.registry)  # before anything of the operator runs
         self.parts = parts
         self.rules = rules
         self.counters = counters
@@ -71,6 +73,7 @@ class Conductor:
         self._election: Election | None = None
         self._conducted: Tenure | None = None
         self._deadline = -math.inf  # of the claim, when it was last seen valid
+        self._left_at = math.inf
         self._resources = ExitStack()
 
     @property
@@ -128,6 +131,15 @@ class Conductor:
             stop = tenure.stop
             if stop is not None and self._now() >= stop.exit_at and not tenure.finish():
                 _leave_process(tenure, stop.reason)
+        elif self._election is not None and self._now() >= self._left_at + self.rules.drain_timeout + self.rules.slack:
+            self._look_at_lanes(self._election)
+
+    def _look_at_lanes(self, election: Election) -> None:
+        """End the process that only stays for what runs on every replica and does not end; the Lease waits for none."""
+        running = [] if self.intake.lanes is None else self.intake.lanes.running()
+        if running and election.join(0):
+            why = f"its time to stop is over, and of what runs on every replica, {len(running)} are still at work."
+            stuck.leave(why, running, leading=False)
 
     # In any thread.
 
@@ -177,6 +189,7 @@ class Conductor:
         alone = isinstance(election, AlwaysLeader)
         self._prepare_settings(alone=alone)
         self.intake.warm = self.rules.warm_standby and not alone
+        lanes = self.intake.lanes = Lanes(parts=self.parts, drain_timeout=self.rules.drain_timeout)
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
         self._election = election
@@ -190,7 +203,7 @@ class Conductor:
         finally:
             self.leave()
             streams.cancel()
-            await closing.all_done([streams, conducting])
+            await closing.all_done([streams, conducting, asyncio.create_task(lanes.stop())])
             await self.intake.stop()
         for task in (conducting, streams):
             if not task.cancelled():
@@ -202,10 +215,12 @@ class Conductor:
         """Stop for good: nothing starts from now on, and the election gives the Lease back once all is drained."""
         if self.leaving:
             return
-        self.leaving = self.intake.ending = True
+        self.leaving = True
+        self._left_at = self._now()
         tenure = self.tenure
         if tenure is not None:
             tenure.shut = True
+        self.intake.end()
         self._running_election.resign(leave=True)
         if tenure is None or tenure.stop is None or math.isfinite(tenure.stop.cancel_at):
             # kopf would cancel running handlers earlier than the drain budget says; in the other case it shall.

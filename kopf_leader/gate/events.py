@@ -23,6 +23,7 @@ from kopf_leader.gate.barrier import CHECK, Check
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE
 from kopf_leader.gate.hold import MARK, Hold, Seen
+from kopf_leader.gate.lanes import Lanes
 from kopf_leader.gate.tenure import Job, Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
@@ -42,6 +43,8 @@ class Intake:
         """Whether streams stay open on a standby."""
         self.ending = False
         """Whether the operator ends."""
+        self.lanes: Lanes | None = None
+        """What runs beside the leader's handlers, whoever leads."""
         self._indexed: asyncio.Task[None] | None = None  # done when all indices are filled
         self._holds: set[Hold] = set()
         self._rosters: dict[seam.Stream, _Roster] = {}
@@ -49,8 +52,17 @@ class Intake:
         self._interrupted: set[asyncio.Task[Any]] = set()
 
     async def process(self, *, raw_event: Any, **kwargs: Any) -> Any:
-        """Handle one event in a job of its own, so that it can be cancelled alone; or drop it."""
+        """Handle one event in both lanes, in kopf's order: what runs on every replica is of the kinds that come first."""
         seen: Seen | None = raw_event.pop(MARK, None)
+        if self.lanes is not None and self.lanes.needed(kwargs["resource"]):
+            await self._index(raw_event, kwargs["resource"])
+            kwargs = await self._until_indexed(**kwargs)
+            shown = raw_event if seen is None else {**raw_event, "type": seen.kind}
+            await self.lanes.process(raw_event=shown, **kwargs)
+        return await self._lead(seen, raw_event=raw_event, **kwargs)
+
+    async def _lead(self, seen: Seen | None, *, raw_event: Any, **kwargs: Any) -> Any:
+        """Handle one event as the leader, in a job of its own, so that it can be cancelled alone; or drop it."""
         tenure = self.tenure
         refused = seen is not None and (seen.tenure is not tenure or (seen.hold and seen.hold.is_unknown(raw_event)))
         if tenure is None or not tenure.may_start or refused:
@@ -84,6 +96,8 @@ class Intake:
         request landed late), none comes, and the object would be left alone for good.
         """
         kwargs = await self._fill_indices(raw_event, **kwargs)
+        if self.lanes is not None:
+            kwargs["registry"] = self.lanes.leader_registry(kwargs["resource"])
         body = raw_event["object"]
         kept = await self.parts.keeps_patch(body)
         version = await self.parts.processor(raw_event=raw_event, **kwargs)
@@ -93,18 +107,32 @@ class Intake:
         return await self.parts.processor(raw_event=raw_event, **kwargs)
 
     async def _fill_indices(self, raw_event: Any, **kwargs: Any) -> dict[str, Any]:
-        """Index the object, and wait until all are; give the keywords for kopf, which has nothing to wait for any more.
+        """Index the object while kopf holds back all handlers, and wait for the others."""
+        all_indexed, indexed = kwargs.get("operator_indexed"), kwargs.get("resource_indexed")
+        if all_indexed is not None and indexed is not None and all_indexed.is_off():
+            await self.parts.index(raw_event=raw_event, resource=kwargs["resource"])
+        return await self._until_indexed(**kwargs)
+
+    async def _index(self, raw_event: Any, resource: Any) -> None:
+        """Index an object for both lanes."""
+        try:
+            if self.parts.has_indices(resource):
+                await self.parts.index(raw_event=raw_event, resource=resource)
+        except Exception:  # a failure here would stop the operator
+            logger.exception("An object could not be indexed.")
+
+    async def _until_indexed(self, **kwargs: Any) -> dict[str, Any]:
+        """Wait until all objects are indexed; give the keywords for kopf, which has nothing to wait for any more.
 
         In kopf's own way each object that is indexed wakes all that wait, to look at all again: minutes of computing
         for ten thousand objects. Here one waits for all.
         """
         all_indexed, indexed = kwargs.get("operator_indexed"), kwargs.get("resource_indexed")
-        if all_indexed is None or indexed is None:
+        if all_indexed is None:
             return kwargs
-        if all_indexed.is_off():
-            await self.parts.index(raw_event=raw_event, resource=kwargs["resource"])
-        await all_indexed.drop_toggle(indexed)
-        if all_indexed.is_off():
+        if indexed is not None:
+            await all_indexed.drop_toggle(indexed)
+        if all_indexed.is_off() and not self.ending:
             if self._indexed is None or self._indexed.done():
                 # In a context of its own: it is nobody's, least of all the term's.
                 waiting = all_indexed.wait_for(True)
@@ -132,12 +160,13 @@ class Intake:
 
     def stream(self, stream: seam.Stream, original: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """All that is ever listed and watched of a resource; held if it is to stay open on a standby."""
-        if not self.warm:
+        if not self.warm and (self.lanes is None or not self.lanes.watches(stream.resource)):
             return original()
         return self._hold(stream, lambda: original(operator_paused=self.parts.never_paused()))
 
     async def _hold(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
-        hold = Hold(stream, original=original, parts=self.parts, counters=self.counters, passes=False)
+        passes = self.lanes is not None and self.lanes.needed(stream.resource)
+        hold = Hold(stream, original=original, parts=self.parts, counters=self.counters, passes=passes)
         if self.tenure is not None and self.tenure.may_start:
             hold.tenure = self.tenure
         self._holds.add(hold)
@@ -148,8 +177,10 @@ class Intake:
         finally:
             await hold.close()
             self._holds.discard(hold)
-            if not self.ending and (self.tenure is None or self.tenure.over):  # the resource or the namespace is gone
-                for body in hold.bodies():
+            for body in hold.bodies() if not self.ending else ():  # the resource or the namespace is gone
+                if self.lanes is not None:
+                    await self.lanes.forget(body)
+                if self.tenure is None or self.tenure.over:
                     await self.parts.forget(body)
 
     def promote(self, tenure: Tenure) -> None:
@@ -157,6 +188,12 @@ class Intake:
         self.tenure = tenure
         for hold in self._holds:
             hold.promote(tenure)
+
+    def end(self) -> None:
+        """Take note that the operator ends: nobody waits for the indices any more."""
+        self.ending = True
+        if self._indexed is not None:
+            self._indexed.cancel()
 
     async def stop(self) -> None:
         """End what kopf has left open at the end of the operator."""
@@ -178,7 +215,7 @@ class Intake:
         async with aclosing(original()) as events:  # type: ignore[type-var]  # an async generator of kopf's
             while (event := await self._next(events, tenure)) is not None:
                 if isinstance(event, dict):
-                    event[MARK] = Seen(tenure)
+                    event[MARK] = Seen(tenure, event["type"])
                     _note(roster, event)
                 elif seam.is_listed(event):
                     await self._forget_missing(stream, listed)

@@ -44,6 +44,8 @@ class Seen:
 
     tenure: Tenure | None
     """None for an event that nobody leads here for."""
+    kind: str | None
+    """Its type as the API server said it."""
     hold: "Hold | None" = None
     """Where the newest state of the object is known; None on the cold way."""
     barrier: Barrier | None = None
@@ -101,8 +103,7 @@ class Hold:
         """Begin a term: replay what is held, or list anew where that cannot be trusted."""
         self.tenure = tenure
         self._refused.clear()
-        # What waits is in the store, too, in its newest form; a deletion is not.
-        self._live = deque(item for item in self._live if seam.is_listed(item[0]) or item[0]["type"] == "DELETED")
+        self._live = deque(item for item in self._live if self._stays(item[0]))
         silent = self._clock.time() - self._heard
         if self._broken:
             self.restart("it was broken")
@@ -115,6 +116,13 @@ class Hold:
             self._barrier = Barrier(self, settings=self._parts.settings, stream=self.stream, counters=self._counters)
             self._barrier.start()
         self._woken.set()
+
+    def _stays(self, event: Any) -> bool:
+        """Whether an event that waits still counts; for the leader what is in the store, too, and newer, does not."""
+        if not seam.is_listed(event) and event["type"] != "DELETED":
+            event.setdefault(MARK, Seen(None, event["type"], self))
+            return self._passes
+        return True
 
     def demote(self) -> None:
         """End the replay; the stream goes on."""
@@ -206,16 +214,16 @@ class Hold:
 
     def _marked(self, event: Any, guard: Barrier | None) -> Any:
         self._room.set()
-        if not isinstance(event, dict):
+        if not isinstance(event, dict) or MARK in event:
             return event
-        uid = seam_read.uid_of(event)
+        uid, kind = seam_read.uid_of(event), event["type"]
         if uid in self._pending:
             del self._pending[uid]
             if event["type"] == "DELETED":
                 self.refuse(uid)
             else:
                 event["type"] = None  # an event that overtakes the replay stands for it
-        event[MARK] = Seen(self.tenure if self._leading else None, self, guard)
+        event[MARK] = Seen(self.tenure if self._leading else None, kind, self, guard)
         return event
 
     @property
@@ -347,9 +355,12 @@ class Hold:
                 await asyncio.wait({task})
 
     async def index(self, event: Any) -> None:
-        """Index what kopf does not handle, unless a newer state of it is known: then that one is, or has been."""
+        """Index what kopf does not handle, unless a newer state of it is known: then that one is, or has been.
+
+        What is passed on whoever leads has been indexed before any handler saw it.
+        """
         version, uid = str(event["object"]["metadata"].get("resourceVersion")), seam_read.uid_of(event)
-        if self._indexed and self.version(uid) == version:
+        if self._indexed and not self._passes and self.version(uid) == version:
             while uid in self._indexing:
                 await self._settle()
             await asyncio.wait({self._spawn_indexing(event)})

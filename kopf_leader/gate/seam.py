@@ -10,7 +10,8 @@ their modules, with the same keywords in every release from 1.40 on. They are re
 - `watching.continuous_watch`: one listing and watching of a resource; it tells which term an event was seen in;
 - `watching.infinite_watch`: one after the other of those, for as long as the resource is there;
 - `processing.process_watching_cause`, `…_spawning_cause`, `…_changing_cause`: the last point before the handlers of an
-  object are chosen, which tells whether they are to be kept from starting on an old body.
+  object are chosen, which tells whether they are to be kept from starting on an old body;
+- `patching.patch_obj`: through which each change of an object goes, where some are dropped (`seam_lane`).
 
 The rest (memories, daemons, indices, the activity of logging in) is read, or called as kopf itself does.
 `check()` refuses to start when anything is missing, and `tests/seam` runs it all on the releases supported.
@@ -30,6 +31,7 @@ from typing import Any, Protocol
 import kopf
 
 from kopf_leader.errors import LeaseAPIError, UnsupportedKopf
+from kopf_leader.gate import seam_lane
 
 CHUNK_SIZE = 500  # objects per page of a list: the first handler of a large promotion starts ten times sooner
 
@@ -63,7 +65,6 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("indexers", "registry", "settings", "resource", "raw_event", "memory", "logger", "memo", "body"),
     ),
     ("kopf._core.intents.causes", "Activity.AUTHENTICATION", ()),
-    ("kopf._core.intents.stoppers", "DaemonStoppingReason.OPERATOR_PAUSING", ()),
     ("kopf._cogs.clients.watching", "continuous_watch", ("settings", "resource", "namespace", "operator_pause_waiter")),
     ("kopf._cogs.clients.watching", "infinite_watch", ("settings", "resource", "namespace", "operator_paused")),
     ("kopf._cogs.clients.watching", "Bookmark.LISTED", ()),
@@ -71,6 +72,7 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("kopf._cogs.clients.auth", "vault_var", ()),
     ("kopf._cogs.structs.bodies", "Body", ()),
     ("kopf._cogs.configs.configuration", "NetworkingSettings.error_backoffs", ()),
+    *seam_lane.NEEDED,
 )
 _PARTS = ("registry", "settings", "memories", "indexers", "memobase")
 
@@ -171,6 +173,7 @@ def install(hooks: Hooks) -> Callable[[], None]:
     replace("kopf._core.actions.execution", "invoke_handler", lambda original: _invoke_handler(hooks, original))
     replace("kopf._cogs.clients.watching", "continuous_watch", lambda original: _continuous_watch(hooks, original))
     replace("kopf._cogs.clients.watching", "infinite_watch", lambda original: _infinite_watch(hooks, original))
+    replace("kopf._cogs.clients.patching", "patch_obj", seam_lane.dropping)
     for kind in ("watching", "spawning", "changing"):
         replace(f"{_REACTOR}.processing", f"process_{kind}_cause", lambda original: _process_cause(hooks, original))
 
@@ -291,18 +294,8 @@ class Parts:
         kopf's own way goes from one to the next and lets the rest start meanwhile. The reason is the one that lets them
         be started again.
         """
-        reason = _get("kopf._core.intents.stoppers", "DaemonStoppingReason.OPERATOR_PAUSING")
-        now = asyncio.get_running_loop().time()
-        told = 0
-        for memory in self.memories.iter_all_memories():
-            for daemon in memory.daemons_memory.running_daemons.values():
-                if not daemon.stopper.is_set():
-                    told += 1
-                    daemon.stopper.set(reason=reason)
-                    # A timer with `idle` and no `interval` does not look at its stopper while it waits for a change, it
-                    # only turns in circles: let it believe that there was one.
-                    memory.daemons_memory.idle_reset_time = now
-        return told
+        memories = self.memories.iter_all_memories()
+        return sum(seam_lane.tell_daemons(memory, "OPERATOR_PAUSING") for memory in memories)
 
     def reset_memories(self) -> None:
         """Let kopf take every object as if the process had just started; what users keep in `memo` stays.

@@ -100,6 +100,24 @@ def test_a_task_that_swallows_its_cancellation_ends_the_process(child, cluster):
     assert "in daemon" in errors
 
 
+@pytest.mark.parametrize("leads", [False, True], ids=["standby", "leader"])
+def test_a_handler_of_every_replica_that_does_not_end_ends_the_process(child, cluster, leads):
+    """L12: one that no time-out can end keeps no Lease: it is given back in order, and then the process exits."""
+    op = child("everywhere")
+    cluster.create("a")
+    if leads:
+        op.tell("lead")
+        op.wait_for("handling")
+    op.wait_for("marked")
+    op.signal()
+    status, errors = op.end()
+    assert status == 1
+    assert ("drained" in op.said) is leads
+    assert "this process exits now: its time to stop is over" in errors.lower()
+    assert "of what runs on every replica, 1 are still at work" in errors
+    assert "in marked" in errors, "the stack of the handler's thread"
+
+
 def test_the_exit_does_not_wait_for_log_handlers(child, cluster):
     """The report is given a fraction of a second: a log handler that never returns does not keep the process alive."""
     op = child("deaf-logs")
