@@ -39,7 +39,7 @@ CRD: dict[str, Any] = {
 }
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 15.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Wait until it holds, and return what it gave."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
