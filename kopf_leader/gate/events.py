@@ -52,7 +52,7 @@ class Intake:
         self._interrupted: set[asyncio.Task[Any]] = set()
 
     async def process(self, *, raw_event: Any, **kwargs: Any) -> Any:
-        """Handle one event in both lanes, in kopf's order: what runs on every replica is what comes first there, too."""
+        """Handle one event in both lanes, in kopf's order: what runs on every replica is what comes first there."""
         seen: Seen | None = raw_event.pop(MARK, None)
         if self.lanes is not None and self.lanes.needed(kwargs["resource"]):
             await self._index(raw_event, kwargs["resource"])

@@ -9,7 +9,9 @@ import pytest
 
 from kopf_leader import NotLeader, current_term, every_replica
 from kopf_leader.protocol.state import Reason
+from tests.gate.conftest import cold_only
 from tests.gate.operators import PLURAL, wait_for
+from tests.gate.test_stopping import lead_for_ever
 
 FINALIZER = kopf.OperatorSettings().persistence.finalizer
 
@@ -659,5 +661,59 @@ def test_a_filter_that_fails_is_throttled_as_in_kopf(operator, cluster):
         return op.counted["a"]
 
     wait_for(seen, "the throttling to be over")
+    op.stop()
+    assert op.failure is None
+
+
+@cold_only
+def test_without_an_election_marks_change_little(operator, cluster):
+    """L19: with `enabled=False` both lanes run in the one process, through the same code."""
+    cluster.create("a")
+    op = operator()
+    lead_for_ever(op)
+
+    @kopf.on.event(PLURAL, **op.on)
+    @every_replica
+    async def event(meta, **_):
+        op.count(("event", meta["resourceVersion"]))
+
+    @kopf.daemon(PLURAL, **op.on)
+    @every_replica
+    async def daemon(stopped, **_):
+        op.count("daemon")
+        await stopped.wait()
+        op.count("daemon over")
+
+    @kopf.on.create(PLURAL, **op.on)
+    async def created(patch, **_):
+        patch.status["created"] = True
+
+    op.start()
+    wait_for(lambda: op.counted["daemon"] and cluster.get("a").get("status"), "both lanes")
+    version = cluster.edit("a", i=1)["metadata"]["resourceVersion"]
+    wait_for(lambda: op.counted["event", version], "the edit to be seen")
+    op.stop()
+    assert op.failure is None
+    assert op.counted["daemon"] == op.counted["daemon over"] == 1
+    assert set(op.counted.values()) == {1}
+
+
+def test_an_object_that_goes_without_an_event_ends_its_daemons(operator, cluster):
+    """Where a whole resource is no longer served, no event tells of its objects: their daemons end all the same."""
+    body = cluster.create("a")
+    op = operator()
+
+    @kopf.daemon(PLURAL, **op.on)
+    @every_replica
+    async def daemon(stopped, **_):
+        op.count("begun")
+        await stopped.wait()
+        op.count("over")
+
+    op.start()
+    wait_for(lambda: op.counted["begun"], "the daemon")
+    asyncio.run_coroutine_threadsafe(lanes(op).forget(body), op.loop).result(60)
+    wait_for(lambda: op.counted["over"], "its end")
+    assert not lanes(op)._lane.memories._items
     op.stop()
     assert op.failure is None
