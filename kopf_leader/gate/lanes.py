@@ -107,7 +107,7 @@ class Lanes:
         await all_done(self.running())
 
     def running(self) -> list[asyncio.Task[Any]]:
-        """What has not ended when it should, or is not expected to go on. Any thread."""
+        """What holds up the end of the operator: jobs, and daemons that were told to stop. Any thread."""
         return [task for task in list(self._running) if not task.done()]
 
     async def _handle(self, lane: seam_lane.Lane, *, raw_event: Any, **event: Any) -> None:
