@@ -32,10 +32,12 @@ class Child:
         )
         self.said: list[str] = []
         self.errors: list[str] = []
-        for stream, lines in ((self.process.stdout, self.said), (self.process.stderr, self.errors)):
-            threading.Thread(
-                target=lambda s=stream, n=lines: [n.append(line.rstrip()) for line in s], daemon=True
-            ).start()
+        self._readers = [
+            threading.Thread(target=lambda s=stream, n=lines: [n.append(line.rstrip()) for line in s], daemon=True)
+            for stream, lines in ((self.process.stdout, self.said), (self.process.stderr, self.errors))
+        ]
+        for reader in self._readers:
+            reader.start()
         self.wait_for("ready")
 
     def tell(self, command):
@@ -50,6 +52,8 @@ class Child:
 
     def end(self):
         status = self.process.wait(60)
+        for reader in self._readers:
+            reader.join(60)  # the last words may still be on their way
         return status, "\n".join(self.errors)
 
     def signal(self, signum=signal.SIGTERM):
