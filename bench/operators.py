@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Self
 
 import yaml
@@ -47,11 +49,14 @@ PEERING: dict[str, Any] = {
 class Operators:
     """The replicas of one operator in a namespace of its own; a context manager that kills what is left."""
 
-    def __init__(self, ground: Ground, *, peering: bool = False, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, ground: Ground, *, peering: bool = False, arguments: tuple[str, ...] = (), handlers: Path | None = None
+    ) -> None:
         self.plane = ground.control_plane
         self.namespace = self.plane.namespace("bench")
         self.peering = peering
         self._arguments = arguments
+        self._handlers = handlers or OPERATOR / "handlers.py"
         self._folder = ground.folder / self.namespace
         self._audit = AuditLog(self.plane.audit_log.path)  # a reader of our own: it is not for several threads
         self._numbers = itertools.count()
@@ -71,7 +76,7 @@ class Operators:
     def __exit__(self, *_: object) -> None:
         self.replicas.close()
 
-    def start(self) -> Replica:
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Replica:
         """Start one more replica."""
         number = next(self._numbers)
         name, user = f"replica-{number}", f"{self.namespace}-{number}"
@@ -87,20 +92,29 @@ class Operators:
         else:
             self.plane.grant_lease_rights(user, self.namespace, LEASE)
             flags = ["--enable-leader-election", f"--leader-election-id={LEASE}"]
-            flags += [f"--leader-election-namespace={self.namespace}", *self._arguments]
+            flags += [f"--leader-election-namespace={self.namespace}", *self._arguments, *arguments]
         kubeconfig = self.plane.kubeconfig(
             self._folder / f"{name}.kubeconfig", token=self.plane.user(user), namespace=self.namespace
         )
         return self.replicas.start(
             name,
             kubeconfig=kubeconfig,
-            arguments=[*flags, "-n", self.namespace, str(OPERATOR / "handlers.py")],
-            environment={"POD_NAME": name},
+            arguments=[*flags, "-n", self.namespace, str(self._handlers)],
+            environment={"POD_NAME": name, **(environment or {})},
         )
 
     def wait_for_standby(self, replica: Replica) -> None:
         """Wait until it knows that another one leads, and would notice its end."""
         self.replicas.wait_until(lambda: self._stands_by(replica), what=f"{replica.name} to stand by", interval=0.2)
+
+    def wait_for_watch(self, replica: Replica) -> None:
+        """Wait until it watches the objects, and so has listed them."""
+        user = self.plane.username(f"{self.namespace}-{replica.name.removeprefix('replica-')}")
+        self.replicas.wait_until(
+            lambda: self._audit.count(user, resource="kopfexamples")["watch"] > 0,
+            what=f"{replica.name} to watch",
+            interval=0.2,
+        )
 
     def _stands_by(self, replica: Replica) -> bool:
         number = int(replica.name.removeprefix("replica-"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from kopf_leader import on
 from kopf_leader.errors import ElectionDied, LeaseAPIError, NotLeader, SettingsError
 from kopf_leader.gate.enable import elect, enable
+from kopf_leader.gate.every import every_replica
 from kopf_leader.gate.fence import current_term
 from kopf_leader.protocol.term import Term
 
@@ -31,6 +32,7 @@ __all__ = [
     "current_term",
     "elect",
     "enable",
+    "every_replica",
     "on",
 ]
 

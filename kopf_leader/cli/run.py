@@ -29,9 +29,8 @@ def _parameter(option: Option) -> click.Option:
     """The option's flag. It is read, and looked up in the environment, together with the other ways to say it."""
     flag = option.flag or ""
     help_ = f"{option.help}  [env var: {option.envvar}]"
-    if option.name == "enabled":
-        off = flag.replace("--enable-", "--no-enable-")
-        return click.Option([f"{flag}/{off}", option.name], default=None, help=help_, allow_from_autoenv=False)
+    if option.off is not None:
+        return click.Option([f"{flag}/{option.off}", option.name], default=None, help=help_, allow_from_autoenv=False)
     return click.Option(
         [flag, f"leader_election_{option.name}"], metavar=option.metavar, help=help_, allow_from_autoenv=False
     )

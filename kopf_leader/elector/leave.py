@@ -22,9 +22,10 @@ SHOWN = 20  # tasks whose stacks are logged
 _exit: Callable[[int], NoReturn] = os._exit
 
 
-def leave(why: str, tasks: Iterable[asyncio.Task[Any]] = (), *, status: int = 1) -> None:
+def leave(why: str, tasks: Iterable[asyncio.Task[Any]] = (), *, status: int = 1, leading: bool = True) -> None:
     """Log why, with the stacks of all threads and these tasks, and end the process. From any thread."""
     listed = [*tasks]
+    why = f"{', without giving the Lease back' if leading else ''}: {why}"
     if not _within(REPORT, lambda: _log(why, listed)):
         _within(REPORT, lambda: _print(why))  # log handlers are part of what is stuck
     _exit(status)
@@ -45,7 +46,7 @@ def _within(seconds: float, report: Callable[[], None]) -> bool:
 
 
 def _log(why: str, tasks: list[asyncio.Task[Any]]) -> None:
-    logger.critical("%s", f"This process exits now, without giving the Lease back: {why}")
+    logger.critical("%s", f"This process exits now{why}")
     logger.critical("The stacks of all threads:\n%s", "\n".join(_thread_stacks()))
     if tasks:
         logger.critical("The stacks of the tasks that still run:\n%s", "\n".join(_task_stacks(tasks)))
@@ -56,7 +57,7 @@ def _log(why: str, tasks: list[asyncio.Task[Any]]) -> None:
 
 
 def _print(why: str) -> None:
-    os.write(2, f"kopf_leader: this process exits now, without giving the Lease back: {why}\n".encode())
+    os.write(2, f"kopf_leader: this process exits now{why}\n".encode())
     faulthandler.dump_traceback(file=2, all_threads=True)
 
 

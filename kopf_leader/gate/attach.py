@@ -30,6 +30,7 @@ def attach(
     on_lost: Literal["standby", "exit"] = "standby",
     slack: float = 5.0,
     from_peering: float | None = None,
+    warm_standby: bool = True,
     operations: Operations | None = None,
 ) -> Gate:
     """Gate every operator that is started in this process from now on. All times are in seconds.
@@ -41,6 +42,7 @@ def attach(
     - `on_lost`: what a lost term (not a resigned one) means: `"standby"`, or `"exit"`: the operator stops.
     - `slack`: lease duration minus renew deadline; needed only if the election itself dies while leading (L7).
     - `from_peering`: the grace of a migration from kopf's peering; None where there is none.
+    - `warm_standby`: whether streams stay open on a standby, so that its indices are filled and its promotion is quick.
     - `operations`: what shows the people who run the process what goes on; opened here.
 
     Attaching again replaces what was attached, as long as no operator was started with it. Raises `UnsupportedKopf` if
@@ -58,6 +60,7 @@ def attach(
         stuck_timeout=stuck_timeout,
         on_lost=on_lost,
         from_peering=from_peering,
+        warm_standby=warm_standby,
     )
     gate = Gate(make_election=make_election, rules=rules)
     if operations is None:

@@ -30,6 +30,7 @@ from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.fence import Fence, TermOver
 from kopf_leader.gate.hooks import Kind, OperatorHooks
+from kopf_leader.gate.lanes import Lanes, refuse
 from kopf_leader.gate.noise import quiet
 from kopf_leader.gate.peering import Peering, migrate
 from kopf_leader.gate.signals import Signals
@@ -55,6 +56,8 @@ class Rules:
     stuck_timeout: float
     """How long a leader's event loop may be blocked."""
     on_lost: Literal["standby", "exit"]
+    warm_standby: bool
+    """Whether streams stay open on a standby."""
     from_peering: float | None = None
     """The grace of a migration from kopf's peering; None where there is none."""
 
@@ -63,6 +66,7 @@ class Conductor:
     """The gate of one operator. Implements `Follower` and `stuck.Watched`."""
 
     def __init__(self, *, parts: seam.Parts, rules: Rules, make_election: MakeElection, counters: Counters) -> None:
+        refuse(parts.registry)  # before anything of the operator runs
         self.parts = parts
         self.rules = rules
         self.counters = counters
@@ -79,6 +83,7 @@ class Conductor:
         self._conducted: Tenure | None = None
         self._failure: Exception | None = None
         self._deadline = -math.inf  # of the claim, when it was last seen valid
+        self._left_at = math.inf
         self._resources = ExitStack()
 
     @property
@@ -143,6 +148,15 @@ class Conductor:
             stop = tenure.stop
             if stop is not None and self._now() >= stop.exit_at and not tenure.finish():
                 _leave_process(tenure, stop.reason)
+        elif self._election is not None and self._now() >= self._left_at + self.rules.drain_timeout + self.rules.slack:
+            self._look_at_lanes(self._election)
+
+    def _look_at_lanes(self, election: Election) -> None:
+        """End the process that only stays for what runs on every replica and does not end; the Lease waits for none."""
+        running = [] if self.intake.lanes is None else self.intake.lanes.running()
+        if running and election.join(0):
+            why = f"its time to stop is over, and of what runs on every replica, {len(running)} are still at work."
+            leave(why, running, leading=False)
 
     # In any thread.
 
@@ -193,6 +207,8 @@ class Conductor:
         election = self._make_election(self, self.parts.login)
         self._alone = isinstance(election, AlwaysLeader)
         self._prepare_settings()
+        self.intake.warm = self.rules.warm_standby and not self._alone
+        lanes = self.intake.lanes = Lanes(parts=self.parts, drain_timeout=self.rules.drain_timeout)
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()
         self._election = election
@@ -210,7 +226,8 @@ class Conductor:
             self.leave()
             streams.cancel()
             announcing.cancel()  # and not waited for: nothing depends on it, and kopf sees to what is left
-            await all_done([streams, conducting])
+            await all_done([streams, conducting, asyncio.create_task(lanes.stop())])
+            await self.intake.stop()
         for task in (conducting, streams):
             if not task.cancelled():
                 task.result()
@@ -224,9 +241,11 @@ class Conductor:
         if self.leaving:
             return
         self.leaving = True
+        self._left_at = self._now()
         tenure = self.tenure
         if tenure is not None:
             tenure.shut = True
+        self.intake.end()
         self._running_election.resign(leave=True)
         if tenure is None or tenure.stop is None or math.isfinite(tenure.stop.cancel_at):
             # kopf would cancel running handlers earlier than the drain budget says; in the other case it shall.
@@ -344,7 +363,7 @@ class Conductor:
     async def _open(self, tenure: Tenure) -> None:
         self.parts.reset_memories()
         self._put_fence()
-        self.intake.tenure = tenure
+        self.intake.promote(tenure)
         self.counters.count_opening()
         await self._toggle.turn_to(False)
         term = tenure.term

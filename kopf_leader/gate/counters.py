@@ -14,6 +14,8 @@ class Counters:
     starts_refused: int = 0
     writes_refused: int = 0
     handlers_cancelled: int = 0
+    stale: int = 0
+    """Bodies that were not the newest any more when a handler was to start on them."""
     holder: str = ""
     when_opened: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     """Called as `opened` goes up, on kopf's loop."""

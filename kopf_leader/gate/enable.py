@@ -52,6 +52,7 @@ class Asked(TypedDict, total=False):
     stuck_timeout: float | str | None
     on_lost: OnLost | None
     from_peering: float | str | None
+    warm_standby: bool | None
     health_probe_bind_address: str | None
     metrics_bind_address: str | None
     metrics_registry: Any
@@ -91,6 +92,8 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
     - `on_lost`: `'standby'`, to stand by again in the same process, or `'exit'`.
     - `from_peering`: migrate from kopf's peering: how long to wait after the last of its peers; by default, there is no
       migration, and peering is refused (docs/migrating-from-peering.md).
+    - `warm_standby`: False to have a standby watch nothing, and list everything when it becomes the leader; by default
+      its watches stay open and its indices filled.
     - `health_probe_bind_address`, `metrics_bind_address`: where to serve `/healthz`, `/livez`, `/readyz`, and
       `/metrics`: `':8081'`, `'127.0.0.1:8081'`, or (the default) `'0'` for nowhere. Both may be the same.
     - `metrics_registry`: a `prometheus_client.CollectorRegistry` for the metrics, also where no address serves them; by
@@ -236,5 +239,6 @@ def _attach(options: Options) -> None:
         on_lost=options.on_lost,
         slack=options.lease_duration - options.renew_deadline,
         from_peering=options.from_peering if options.enabled else None,
+        warm_standby=options.warm_standby,
         operations=operations,
     )

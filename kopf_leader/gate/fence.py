@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TENURE: ContextVar["Tenure | None"] = ContextVar("kopf_leader.tenure", default=None)
 """Under which term the code acts; None outside of any: start-up, log-in, webhooks, probes, streams."""
 
+ON_EVERY_REPLICA: ContextVar[bool] = ContextVar("kopf_leader.on_every_replica", default=False)
+"""Whether the code acts for a handler that is marked with `every_replica`."""
+
 
 class TermOver(asyncio.CancelledError):
     """The term is over, in the only words that kopf takes without a complaint. It never reaches users' code as such."""
@@ -37,8 +40,13 @@ def current_term() -> Term:
     """Give the term under which this handler, daemon, timer or hook runs, also in its threads and tasks.
 
     Raises `NotLeader` where there is none: in start-up and clean-up handlers, webhooks and probes, which run on every
-    replica. The term may be over already: `Term.check()` tells.
+    replica, and in handlers marked with `every_replica`. The term may be over already: `Term.check()` tells.
     """
+    if ON_EVERY_REPLICA.get():
+        raise NotLeader(
+            "There is no term of leadership in a handler that is marked with every_replica, as it runs on the leader "
+            "and on standbys alike: ask for the term in a handler without the mark."
+        )
     tenure = TENURE.get()
     if tenure is None:
         raise NotLeader(

@@ -8,9 +8,11 @@ from typing import Any
 
 from kopf_leader.errors import NotLeader, SettingsError
 from kopf_leader.gate import seam, signals
+from kopf_leader.gate.barrier import before_handlers
 from kopf_leader.gate.conductor import Conductor, MakeElection, Rules
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE, TermOver
+from kopf_leader.gate.hold import HOLD
 from kopf_leader.gate.tenure import Tenure
 from kopf_leader.protocol.term import Term
 
@@ -98,8 +100,19 @@ class Gate:
             raise TermOver from None
 
     def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
-        """Pass a stream through the conductor's intake."""
-        return original() if self._conductor is None else self._conductor.intake.watch(stream, original)
+        """Pass one listing and watching through the conductor's intake, or to whom it is held for."""
+        if self._conductor is None:
+            return original()
+        hold = HOLD.get()
+        return self._conductor.intake.watch(stream, original) if hold is None else hold.watch(original)
+
+    def stream(self, stream: seam.Stream, original: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """Pass a whole stream through the conductor's intake."""
+        return original() if self._conductor is None else self._conductor.intake.stream(stream, original)
+
+    async def before_handlers(self) -> None:
+        """See to it that no handler starts on an old body."""
+        await before_handlers()
 
 
 def _checked(function: Callable[..., Any], tenure: Tenure) -> Callable[..., Any]:

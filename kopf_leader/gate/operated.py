@@ -45,3 +45,11 @@ class Operated:
     def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """As the gate does."""
         return self._gate.watch(stream, original)
+
+    def stream(self, stream: seam.Stream, original: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """As the gate does."""
+        return self._gate.stream(stream, original)
+
+    async def before_handlers(self) -> None:
+        """As the gate does."""
+        await self._gate.before_handlers()

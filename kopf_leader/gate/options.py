@@ -55,6 +55,13 @@ class Option:
     help: str = ""
 
     @property
+    def off(self) -> str | None:
+        """The flag that says no, for what is either on or off."""
+        if self.flag is None or self.read is not _boolean:
+            return None
+        return self.flag.replace("--enable-", "--no-enable-").replace("--leader-", "--no-leader-")
+
+    @property
     def envvar(self) -> str | None:
         """The variable that click derives from the flag under kopf's prefix."""
         return None if self.flag is None else "KOPF_RUN_" + self.flag.removeprefix("--").replace("-", "_").upper()
@@ -224,6 +231,13 @@ OPTIONS = {
             "terminationGracePeriodSeconds.",
         ),
         Option(
+            name="warm_standby",
+            title="warm standby",
+            read=_boolean,
+            flag="--leader-election-warm-standby",
+            help="Keep the watches of a standby open and its indices filled (the default), or list at each promotion.",
+        ),
+        Option(
             name="health_probe_bind_address",
             title="health probe bind address",
             read=_address,
@@ -266,6 +280,7 @@ class Options:
     on_lost: OnLost = "standby"
     from_peering: float | None = None
     """How long to wait after the last of kopf's peers, in a migration."""
+    warm_standby: bool = True
     health_probe_bind_address: Address | None = None
     metrics_bind_address: Address | None = None
     metrics_registry: Any = None
@@ -374,5 +389,5 @@ def differences(ours: Layer, theirs: Layer) -> Iterator[str]:
 
 
 def _flag_as_written(name: str, value: Any) -> str:
-    flag = OPTIONS[name].flag or name
-    return flag.replace("--enable-", "--no-enable-") if value is False else flag
+    option = OPTIONS[name]
+    return (option.off if value is False else None) or option.flag or name

@@ -7,7 +7,11 @@ their modules, with the same keywords in every release from 1.40 on. They are re
   `processor` through which every event of a resource passes;
 - `running.run_tasks`: the one point at which every task of the operator is over, stuck daemons included;
 - `execution.invoke_handler`: through which every handler starts, those of timers, daemons and sub-handlers too;
-- `watching.continuous_watch`: one listing and watching of a resource; it tells which term an event was seen in.
+- `watching.continuous_watch`: one listing and watching of a resource; it tells which term an event was seen in;
+- `watching.infinite_watch`: one after the other of those, for as long as the resource is there;
+- `processing.process_watching_cause`, `…_spawning_cause`, `…_changing_cause`: the last point before the handlers of an
+  object are chosen, which tells whether they are to be kept from starting on an old body;
+- `patching.patch_obj`: through which each change of an object goes, where some are dropped (`seam_lane`).
 
 The rest (memories, daemons, indices, log-in, attempts at hooks) is read, or called as kopf itself does.
 `check()` refuses to start when anything is missing, and `tests/seam` runs it all on the releases supported.
@@ -29,6 +33,7 @@ import kopf
 
 from kopf_leader.clients.peerings import PeeringObject
 from kopf_leader.errors import LeaseAPIError, UnsupportedKopf
+from kopf_leader.gate import seam_lane
 
 if TYPE_CHECKING:
     from kopf_leader.gate.hooks import Hook, Progress
@@ -41,6 +46,10 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (f"{_REACTOR}.orchestration", "orchestrator", ("processor", "settings", "operator_paused")),
     (f"{_REACTOR}.running", "run_tasks", ("root_tasks", "ignored")),
     (f"{_REACTOR}.processing", "process_resource_event", ("raw_event", "resource", "operator_indexed")),
+    (f"{_REACTOR}.processing", "process_watching_cause", ("cause", "registry")),
+    (f"{_REACTOR}.processing", "process_spawning_cause", ("cause", "registry")),
+    (f"{_REACTOR}.processing", "process_changing_cause", ("cause", "registry")),
+    (f"{_REACTOR}.queueing", "get_uid", ("raw_event",)),
     (f"{_REACTOR}.inventory", "ResourceMemories.iter_all_memories", ()),
     (f"{_REACTOR}.inventory", "ResourceMemories.iter_all_daemon_memories", ()),
     (f"{_REACTOR}.inventory", "ResourceMemories.recall", ("raw_body", "noticed_by_listing", "memobase")),
@@ -68,12 +77,14 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "ActivityHandler",
         ("param", "errors", "timeout", "retries", "backoff", "activity"),
     ),
-    ("kopf._core.intents.stoppers", "DaemonStoppingReason.OPERATOR_PAUSING", ()),
     ("kopf._cogs.clients.watching", "continuous_watch", ("settings", "resource", "namespace", "operator_pause_waiter")),
+    ("kopf._cogs.clients.watching", "infinite_watch", ("settings", "resource", "namespace", "operator_paused")),
     ("kopf._cogs.clients.watching", "Bookmark.LISTED", ()),
+    ("kopf._cogs.clients.api", "get", ("url", "settings", "headers", "timeout", "logger")),
     ("kopf._cogs.clients.auth", "vault_var", ()),
     ("kopf._cogs.structs.bodies", "Body", ()),
     ("kopf._cogs.configs.configuration", "NetworkingSettings.error_backoffs", ()),
+    *seam_lane.NEEDED,
 )
 # What a migration from peering needs beside it.
 _NEEDED_FOR_PEERING: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -146,6 +157,14 @@ class Hooks(Protocol):
         """Around one listing and watching of a resource."""
         ...
 
+    def stream(self, stream: "Stream", original: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """Around all listings and watchings of a resource; `original` takes keywords to replace those given."""
+        ...
+
+    async def before_handlers(self) -> None:
+        """Where handlers of an object are about to be chosen. What it raises must not be an `Exception`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -174,6 +193,10 @@ def install(hooks: Hooks) -> Callable[[], None]:
     replace(f"{_REACTOR}.running", "run_tasks", lambda original: _run_tasks(hooks, original))
     replace("kopf._core.actions.execution", "invoke_handler", lambda original: _invoke_handler(hooks, original))
     replace("kopf._cogs.clients.watching", "continuous_watch", lambda original: _continuous_watch(hooks, original))
+    replace("kopf._cogs.clients.watching", "infinite_watch", lambda original: _infinite_watch(hooks, original))
+    replace("kopf._cogs.clients.patching", "patch_obj", seam_lane.dropping)
+    for kind in ("watching", "spawning", "changing"):
+        replace(f"{_REACTOR}.processing", f"process_{kind}_cause", lambda original: _process_cause(hooks, original))
 
     def uninstall() -> None:
         for owner, name, original in reversed(undo):
@@ -224,6 +247,34 @@ def _continuous_watch(hooks: Hooks, original: Any) -> Any:
     return continuous_watch
 
 
+def _infinite_watch(hooks: Hooks, original: Any) -> Any:
+    def infinite_watch(**kwargs: Any) -> AsyncIterator[Any]:
+        if kwargs.get("operator_paused") is None:  # an observer: see above
+            return original(**kwargs)  # type: ignore[no-any-return]  # an async generator of kopf's
+        stream = Stream(kwargs["resource"], kwargs["namespace"])
+        return hooks.stream(stream, lambda **changed: original(**{**kwargs, **changed}))
+
+    return infinite_watch
+
+
+def _process_cause(hooks: Hooks, original: Any) -> Any:
+    async def process_cause(*, cause: Any, registry: Any, **kwargs: Any) -> Any:
+        if _starts_handlers(cause, registry):
+            await hooks.before_handlers()
+        return await original(cause=cause, registry=registry, **kwargs)
+
+    return process_cause
+
+
+def _starts_handlers(cause: Any, registry: Any) -> bool:
+    reason = getattr(cause, "reason", None)
+    if reason is None:  # events, daemons, timers: there are some for this resource
+        return True
+    if reason.value in ("create", "update", "delete"):
+        return True
+    return reason.value == "resume" and bool(registry._changing.get_handlers(cause=cause))  # noqa: SLF001 (as kopf does)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """The parts of one operator that the gate works with."""
@@ -243,6 +294,14 @@ class Parts:
         """The election's own word in whether the operator is paused; it begins with yes."""
         return await self.paused.make_toggle(True, name="not the leader")
 
+    def never_paused(self) -> Any:
+        """What tells a stream that stays open whether the operator is paused."""
+        return type(self.paused)(any)
+
+    def has_indices(self, resource: Any) -> bool:
+        """Whether there are index handlers of this resource."""
+        return bool(self.registry._indexing.has_handlers(resource=resource))  # noqa: SLF001 (as kopf does)
+
     def steady_killer(self) -> None:
         """Let kopf's daemon killer walk over a copy: before 1.45 it falls over a daemon that ends meanwhile.
 
@@ -261,18 +320,8 @@ class Parts:
         kopf's own way goes from one to the next and lets the rest start meanwhile. The reason is the one that lets them
         be started again.
         """
-        reason = _get("kopf._core.intents.stoppers", "DaemonStoppingReason.OPERATOR_PAUSING")
-        now = asyncio.get_running_loop().time()
-        told = 0
-        for memory in self.memories.iter_all_memories():
-            for daemon in memory.daemons_memory.running_daemons.values():
-                if not daemon.stopper.is_set():
-                    told += 1
-                    daemon.stopper.set(reason=reason)
-                    # A timer with `idle` and no `interval` does not look at its stopper while it waits for a change, it
-                    # only turns in circles: let it believe that there was one.
-                    memory.daemons_memory.idle_reset_time = now
-        return told
+        memories = self.memories.iter_all_memories()
+        return sum(seam_lane.tell_daemons(memory, "OPERATOR_PAUSING") for memory in memories)
 
     def reset_memories(self) -> None:
         """Let kopf take every object as if the process had just started; what users keep in `memo` stays.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import kopf
 
-from kopf_leader import on
+from kopf_leader import every_replica, on
 from kopf_leader.gate.attach import attach
 from kopf_leader.protocol.state import Reason
 from tests.controlplane.api import Api
@@ -24,6 +24,7 @@ from tests.gate.operators import PLURAL, Cluster, wait_for
 config = json.loads(os.environ["CHILD_CLUSTER"])
 cluster = Cluster(Api(config["url"], Path(config["ca"]), config["token"]), config["namespace"])
 scenario = sys.argv[1]
+DRAIN = 1.0 if scenario in ("swallow", "everywhere") else 30.0
 made: list[FakeElection] = []
 
 
@@ -65,6 +66,15 @@ if scenario.startswith("hook of "):
         threading.Event().wait()
 
 
+if scenario == "everywhere":
+
+    @kopf.daemon(PLURAL)
+    @every_replica
+    def marked(**_):
+        say("marked")
+        threading.Event().wait()
+
+
 class Echo(FakeElection):
     """Says what it is told."""
 
@@ -82,7 +92,7 @@ class Stuck(logging.Handler):
 
 
 def make_election(follower, login):
-    made.append(Echo(follower, login, drain=30.0 if scenario != "swallow" else 1.0))
+    made.append(Echo(follower, login, drain=DRAIN))
     return made[0]
 
 
@@ -105,7 +115,7 @@ def obey():
 
 gate = attach(
     make_election=make_election,
-    drain_timeout=30.0,
+    drain_timeout=DRAIN,
     stuck_timeout=float(os.environ.get("CHILD_STUCK", "inf")),
 )
 if scenario == "deaf-logs":

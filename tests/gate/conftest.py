@@ -40,13 +40,23 @@ def cluster(admin):
     return Cluster(admin, name)
 
 
+@pytest.fixture(params=["warm", "cold"])
+def standby(request):
+    """Which kind of standby the operator is; `cold_only` and `warm_only` are for tests of one of them."""
+    return request.param
+
+
+cold_only = pytest.mark.parametrize("standby", ["cold"], indirect=True)
+warm_only = pytest.mark.parametrize("standby", ["warm"], indirect=True)
+
+
 @pytest.fixture
-def operator(cluster):
+def operator(cluster, standby):
     """Give an operator that is started by the test, and ended after it."""
     operators = []
 
     def make(**options):
-        operators.append(Operator(cluster, **options))
+        operators.append(Operator(cluster, **{"warm_standby": standby == "warm", **options}))
         return operators[-1]
 
     yield make

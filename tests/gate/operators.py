@@ -99,6 +99,7 @@ class Operator:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
         self._election_options = options.pop("election", {})
+        self.namespaces = options.pop("namespaces", None) or [cluster.namespace]
         self._gate_options: dict[str, Any] = {"drain_timeout": 30.0, "stuck_timeout": float("inf"), **options}
         self.gate: Gate | None = None
         kopf.on.login(registry=self.registry)(self._login)
@@ -125,6 +126,19 @@ class Operator:
     def conductor(self) -> Any:
         assert self.gate is not None
         return self.gate._conductor
+
+    def held(self) -> dict[str, str]:
+        """The versions of the objects that the operator's streams hold, by name."""
+        return {
+            hold._unpack(uid)["metadata"]["name"]: version
+            for hold in [*self.conductor.intake._holds]
+            for uid, (version, _) in [*hold._store.items()]
+        }
+
+    def holds(self, *names: str) -> bool:
+        """Whether the streams hold these objects, as they are in the cluster now, and no others."""
+        now = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in self.cluster.objects()}
+        return self.held() == now and set(now) == set(names)
 
     def paused(self) -> bool:
         """Whether kopf is paused: the streams are closed."""
@@ -194,7 +208,7 @@ class Operator:
             await kopf.operator(
                 registry=self.registry,
                 settings=self.settings,
-                namespaces=[self.cluster.namespace],
+                namespaces=self.namespaces,
                 stop_flag=self._stop,
             )
         finally:

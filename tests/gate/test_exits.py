@@ -32,10 +32,12 @@ class Child:
         )
         self.said: list[str] = []
         self.errors: list[str] = []
-        for stream, lines in ((self.process.stdout, self.said), (self.process.stderr, self.errors)):
-            threading.Thread(
-                target=lambda s=stream, n=lines: [n.append(line.rstrip()) for line in s], daemon=True
-            ).start()
+        self._readers = [
+            threading.Thread(target=lambda s=stream, n=lines: [n.append(line.rstrip()) for line in s], daemon=True)
+            for stream, lines in ((self.process.stdout, self.said), (self.process.stderr, self.errors))
+        ]
+        for reader in self._readers:
+            reader.start()
         self.wait_for("ready")
 
     def tell(self, command):
@@ -50,6 +52,8 @@ class Child:
 
     def end(self):
         status = self.process.wait(60)
+        for reader in self._readers:
+            reader.join(60)  # the last words may still be on their way
         return status, "\n".join(self.errors)
 
     def signal(self, signum=signal.SIGTERM):
@@ -98,6 +102,24 @@ def test_a_task_that_swallows_its_cancellation_ends_the_process(child, cluster):
     assert "swallowed" in op.said
     assert "drained" not in op.said
     assert "in daemon" in errors
+
+
+@pytest.mark.parametrize("leads", [False, True], ids=["standby", "leader"])
+def test_a_handler_of_every_replica_that_does_not_end_ends_the_process(child, cluster, leads):
+    """L12: one that no time-out can end keeps no Lease: it is given back in order, and then the process exits."""
+    op = child("everywhere")
+    cluster.create("a")
+    if leads:
+        op.tell("lead")
+        op.wait_for("handling")
+    op.wait_for("marked")
+    op.signal()
+    status, errors = op.end()
+    assert status == 1
+    assert ("drained" in op.said) is leads
+    assert "this process exits now: its time to stop is over" in errors.lower()
+    assert "of what runs on every replica, 1 are still at work" in errors
+    assert "in marked" in errors, "the stack of the handler's thread"
 
 
 def test_the_exit_does_not_wait_for_log_handlers(child, cluster):

@@ -6,9 +6,11 @@ import threading
 import kopf
 
 from kopf_leader.protocol.state import Reason
+from tests.gate.conftest import cold_only
 from tests.gate.operators import PLURAL, wait_for
 
 
+@cold_only
 def test_what_was_listed_under_an_earlier_term_is_not_handled_later(operator, cluster):
     """A listing that was begun under an earlier term is stale in a later one: it is dropped, and listed anew."""
     op = operator()

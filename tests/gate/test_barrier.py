@@ -1,0 +1,188 @@
+"""The barrier alone: what it asks, whom it lets through. No operator, no server."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from kopf_leader.gate import barrier, seam_read
+from kopf_leader.gate.barrier import CROWD, SINGLE, Barrier, Stale
+from kopf_leader.gate.counters import Counters
+
+
+STREAM = SimpleNamespace(resource="things")
+
+
+class Held:
+    """A stream that has shown these versions; implements `barrier.Held`."""
+
+    def __init__(self, **versions):
+        self.versions = versions
+        self.position = 0
+        self.restarts, self.refused, self.disordered = [], [], False
+
+    def version(self, uid):
+        return self.versions.get(uid)
+
+    def restart(self, why):
+        self.restarts.append(why)
+
+    def refuse(self, uid):
+        self.refused.append(uid)
+
+    def wake(self):
+        pass
+
+    def disorder(self):
+        self.disordered = True
+
+    def create_task(self, coro):
+        return asyncio.get_running_loop().create_task(coro)
+
+
+class Server:
+    """What there is; `seam_read`'s functions."""
+
+    def __init__(self, monkeypatch, level, **versions):
+        self.current, self.versions = level, versions
+        self.asked, self.pages, self.failing = [], 0, 0
+        self.answering = asyncio.Event()
+        self.answering.set()
+        for name in ("level", "version_of", "all_versions"):
+            monkeypatch.setattr(seam_read, name, getattr(self, name))
+
+    def fail(self):
+        if self.failing:
+            self.failing -= 1
+            raise OSError("cut off")
+
+    async def level(self, *_):
+        await self.answering.wait()
+        self.fail()
+        return self.current
+
+    async def version_of(self, _settings, _stream, metadata):
+        self.asked.append(metadata["uid"])
+        await self.answering.wait()
+        self.fail()
+        return self.versions.get(metadata["uid"])
+
+    async def all_versions(self, *_):
+        await self.answering.wait()
+        self.fail()
+        items = [*self.versions.items()]
+        for start in range(0, len(items), 10):
+            self.pages += 1
+            yield dict(items[start : start + 10])
+
+
+def body(uid, version):
+    return {"uid": uid, "name": uid, "resourceVersion": str(version)}
+
+
+@pytest.fixture
+def make():
+    barriers = []
+
+    def make(held):
+        barriers.append(Barrier(held, settings=None, stream=STREAM, counters=Counters()))
+        return barriers[-1]
+
+    yield make
+    for one in barriers:
+        one.cancel()
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 (whatever it looks at)
+            await asyncio.sleep(0)
+
+
+async def test_by_the_level(make, monkeypatch):
+    """What is of the promotion or later passes without a question, even if the stream has shown something newer."""
+    server = Server(monkeypatch, "100", a="120")
+    held = Held(a="120")
+    one = make(held)
+    one.start()
+    await until(lambda: one.level == 100)
+    await one.check(body("a", 110))
+    await one.check(body("a", 100))
+    with pytest.raises(Stale):
+        await one.check(body("a", 99))
+    assert server.asked == []
+    held.position, held.versions["a"] = 100, "99"
+    await one.check(body("a", 99))
+    assert server.asked == [], "a stream that has come so far knows best itself"
+
+
+async def test_a_quiet_stream_asks(make, monkeypatch):
+    """What is older is asked for: the newest passes, a changed one and a deleted one do not."""
+    server = Server(monkeypatch, "100", a="5", b="7")
+    held = Held(a="5", b="6", c="4")
+    one = make(held)
+    one.start()
+    await one.check(body("a", 5))
+    for uid, version in (("b", 6), ("c", 4)):
+        with pytest.raises(Stale):
+            await one.check(body(uid, version))
+    assert server.asked == ["a", "b", "c"]
+    assert held.refused == ["b", "c"]
+
+
+async def test_many_are_listed(make, monkeypatch):
+    """More than a few are answered by pages; the replay is told to wait when too many wait."""
+    versions = {f"o{number:03}": "5" for number in range(100)}
+    server = Server(monkeypatch, "100", **versions)
+    server.answering.clear()
+    one = make(Held(**versions))
+    checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in versions]
+    await until(lambda: one.crowded)
+    assert SINGLE < CROWD < len(versions)
+    server.answering.set()
+    await asyncio.gather(*checks)
+    assert len(server.asked) == SINGLE
+    assert server.pages == 10
+    assert not one.crowded
+
+
+async def test_a_failure_is_not_an_answer(make, monkeypatch):
+    """What cannot be read is asked for again, as often as it takes; nothing passes meanwhile."""
+    monkeypatch.setattr(barrier, "PAUSE", 0.001)
+    server = Server(monkeypatch, "100", a="5", b="7")
+    server.failing = 5
+    one = make(Held(a="5", b="6"))
+    await one.check(body("a", 5))
+    with pytest.raises(Stale):
+        await one.check(body("b", 6))
+    assert server.failing == 0
+
+
+async def test_the_end_of_the_term_ends_all_questions(make, monkeypatch):
+    """A question that is not answered when the term ends is refused, and so is every later one."""
+    versions = {f"o{number:03}": "5" for number in range(40)}
+    server = Server(monkeypatch, "100", **versions)
+    server.answering.clear()
+    one = make(Held(**versions))
+    one.start()
+    checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in versions]
+    await until(lambda: one.crowded)
+    one.cancel()
+    server.answering.set()
+    done = await asyncio.gather(*checks[SINGLE:], return_exceptions=True)
+    assert all(isinstance(result, asyncio.CancelledError) for result in done)
+    with pytest.raises(Stale):
+        await one.check(body("o000", 5))
+    await asyncio.wait(checks)
+
+
+async def test_versions_that_are_no_numbers_are_told(make, monkeypatch):
+    """A level that is no number is told to the stream, and versions are compared for being the same."""
+    Server(monkeypatch, "x", a="v5", b="v7")
+    held = Held(a="v5", b="v6")
+    one = make(held)
+    one.start()
+    await until(lambda: held.disordered)
+    await one.check(body("a", "v5"))
+    with pytest.raises(Stale):
+        await one.check(body("b", "v6"))
