@@ -10,7 +10,7 @@ one of them; `test_folding` walks small plans with and without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
 from math import inf
 from typing import Any, NamedTuple
@@ -23,13 +23,15 @@ from tests.protocol.walk.ground import Ground
 from tests.protocol.walk.values import Parcel, Process, World
 
 MOST_LOCALS = 1_000_000
+_COUNT = range(10_000)
 
 
 class Local(NamedTuple):
-    """One process without names, and the names in the order in which they occur."""
+    """One part of a world without names, and its names: each once, in the order in which they occur."""
 
     shape: int
     versions: tuple[int, ...]
+    """In ascending order."""
     stamps: tuple[str | None, ...]
     uids: tuple[str, ...]
     holders: tuple[str, ...]
@@ -195,30 +197,36 @@ class Fold:
         late.sort(key=lambda pair: pair[0])
         rest = [self._sight(world.lease), *(self._sight(each) for each in world.past), *(part for _, part in late)]
         everything = [parts[who] for who in places] + rest
-        versions = [version for part in everything for version in part.versions]
-        versions += (world.tokens, world.version)
-        ranks = {version: rank for rank, version in enumerate(sorted(set(versions)))}
-        names = {} if ground.plan.clash else {
+        versions = {world.tokens, world.version}
+        for part in everything:
+            versions.update(part.versions)
+        ranks = dict(zip(sorted(versions), _COUNT, strict=False))
+        holders = {} if ground.plan.clash else {
             ground.rules(who, world.procs[who].life).identity: -place
             for place, who in enumerate(places) if world.procs[who].alive
         }  # fmt: skip
-        return (
-            round(ground.grid(now), 4),
-            world.faults,
-            tuple(part.shape for part in everything),
-            tuple(whose for whose, _ in late),
-            tuple(ranks[version] for version in versions),
-            _renamed((stamp for part in everything for stamp in part.stamps), {}),
-            _renamed((uid for part in everything for uid in part.uids), {}),
-            _renamed((holder for part in everything for holder in part.holders), names),
-        )
+        stamps: dict[str | None, int] = {}
+        uids: dict[str, int] = {}
+        key: list[Any] = [round(ground.grid(now), 4), world.faults, ranks[world.tokens], ranks[world.version]]
+        key += [whose for whose, _ in late]
+        for part in everything:
+            key.append(part.shape)
+            key += map(ranks.__getitem__, part.versions)
+            key += [stamps.setdefault(stamp, len(stamps)) for stamp in part.stamps]
+            key += [uids.setdefault(uid, len(uids)) for uid in part.uids]
+            key += [holders.setdefault(holder, len(holders)) for holder in part.holders]
+        return tuple(key)
 
     def _number(self, shape: Any) -> int:
         return self.shapes.setdefault(shape, len(self.shapes))
 
     def _made(self, ink: Ink, *more: Any) -> Local:
-        shape = self._number((tuple(ink.marks), more))
-        return Local(shape, tuple(ink.versions), tuple(ink.stamps), tuple(ink.uids), tuple(ink.holders))
+        versions = tuple(sorted(set(ink.versions)))
+        names = [tuple(dict.fromkeys(each)) for each in (ink.stamps, ink.uids, ink.holders)]
+        pattern = [tuple(map(versions.index, ink.versions))]
+        pattern += [tuple(map(once.index, each)) for once, each in zip(names, (ink.stamps, ink.uids, ink.holders), strict=True)]
+        shape = self._number((tuple(ink.marks), more, tuple(pattern)))
+        return Local(shape, versions, *names)
 
     def _local(self, who: int, one: Process, now: float) -> Local:
         key = (who, one, now)
@@ -282,12 +290,3 @@ class Fold:
         ink = Ink(self.ground.local(who, world.now), self.ground.longest)
         ink.parcel(self.ground.book[parcel])
         return (places.index(who) if waits else -1, waits), self._made(ink, "late")
-
-
-def _renamed(names: Iterable[Any], known: dict[Any, int]) -> tuple[int, ...]:
-    """Each name by the number of its first occurrence; those that are known keep theirs."""
-    numbers = dict(known)
-    return tuple(numbers.setdefault(name, len(numbers) + 1) for name in names)
-
-
-Key = Callable[[World], Any]

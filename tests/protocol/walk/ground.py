@@ -11,7 +11,7 @@ from kopf_leader.protocol.state import Kind, State
 from kopf_leader.protocol.table import TRANSITIONS
 from kopf_leader.testing.world import Step
 from tests.protocol.walk import clientgo
-from tests.protocol.walk.values import TICK, Ask, Broken, Parcel, Plan, Process, World
+from tests.protocol.walk.values import Ask, Broken, Parcel, Plan, Process, World
 
 WALL = 1_767_323_000_000_000
 MOST_STEPS = 2_000_000  # remembered; then the memory starts anew
@@ -63,7 +63,11 @@ class Ground:
 
     def grid(self, now: float) -> float:
         """How long ago the last moment was at which anything might happen, in seconds."""
-        return now % TICK
+        return now % self.plan.tick
+
+    def tick_after(self, now: float) -> float:
+        """The first moment after this one at which anything may happen."""
+        return (now // self.plan.tick + 1) * self.plan.tick
 
     def true(self, who: int, at: float) -> float:
         """The true time at which a clock shows this."""
@@ -208,8 +212,3 @@ def _parcel(write: words.Write, body: Any) -> Parcel:
         record=decode(body["spec"]),
         asks=asks_of(metadata.get("annotations")),
     )
-
-
-def tick_of(now: float) -> float:
-    """The first moment after this one at which anything may happen."""
-    return (now // TICK + 1) * TICK

@@ -48,7 +48,9 @@ class Liveness:
         if busy is not None:
             return busy[1]
         for who, one in enumerate(world.procs):
-            if one.token is not None and not one.open and not one.stuck and one.alive:
+            if not one.alive:
+                return next(faults.mended(self.ground, world, who))[1]
+            if one.token is not None and not one.open and not one.stuck:
                 return network.drained(self.ground, world, who)
         return passing.advance(self.ground, world)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kopf_leader.protocol import state as words
-from tests.protocol.walk.ground import Ground, tick_of
+from tests.protocol.walk.ground import Ground
 from tests.protocol.walk.network import ASK_AGAIN, WATCH_AGAIN, answered, put, watch_anew
 from tests.protocol.walk.values import Ask, Process, World
 
@@ -12,7 +12,7 @@ EPSILON = 1e-6
 
 def advance(ground: Ground, world: World) -> World:
     """The next moment; processes look at their clocks before they read their mail."""
-    moment = min(_moments(ground, world), default=tick_of(world.now))
+    moment = min(_moments(ground, world), default=ground.tick_after(world.now))
     world = world._replace(now=moment)
     for who, one in enumerate(world.procs):
         if one.alive and not one.frozen:
@@ -21,7 +21,7 @@ def advance(ground: Ground, world: World) -> World:
 
 
 def _moments(ground: Ground, world: World) -> Iterator[float]:
-    yield tick_of(world.now + EPSILON)
+    yield ground.tick_after(world.now + EPSILON)
     for who, one in enumerate(world.procs):
         if not one.alive or one.frozen:
             continue

@@ -12,7 +12,7 @@ from tests.protocol.walk.fold import Fold
 from tests.protocol.walk.ground import Ground
 from tests.protocol.walk.laws import check
 from tests.protocol.walk.liveness import Liveness
-from tests.protocol.walk.values import TICK, Broken, Plan, World
+from tests.protocol.walk.values import Broken, Plan, World
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Outcome:
     depth: int = 0
     exhausted: bool = False
     seconds: float = 0.0
+    """Of the processor: the machine may be busy."""
     asked: int = 0
     """Worlds that were asked for their way to a leader."""
     slowest: float = 0.0
@@ -53,7 +54,7 @@ def moves(ground: Ground, world: World) -> Iterator[tuple[str, World]]:
 def beginning(ground: Ground) -> World:
     """All have just been started; after some calm ticks, in one order, one of them leads."""
     world, plan = ground.beginning(), ground.plan
-    while world.now < plan.calm * TICK:
+    while world.now < plan.calm * plan.tick:
         busy = next(network.deliveries(ground, world), None)
         world = busy[1] if busy is not None else passing.advance(ground, world)
     while busy := next(network.deliveries(ground, world), None) if plan.calm else None:
@@ -74,13 +75,13 @@ class Walk:
 
     def run(self, *, states: float = float("inf"), seconds: float = float("inf"), depth: float = float("inf")) -> Outcome:
         """Walk to the end, or to a limit, or to the first law that is broken."""
-        outcome, start = Outcome(self.plan), time.monotonic()
+        outcome, start = Outcome(self.plan), time.process_time()
         try:
             self._run(outcome, states, start + seconds, depth)
         except Broken as error:
             outcome.broken = error
         outcome.states = len(self.parents)
-        outcome.seconds = time.monotonic() - start
+        outcome.seconds = time.process_time() - start
         outcome.asked, outcome.slowest = self.liveness.asked, self.liveness.slowest
         return outcome
 
@@ -95,7 +96,7 @@ class Walk:
             outcome.depth += 1
             following: list[tuple[int, World]] = []
             for number, world in front:
-                if len(self.parents) >= states or time.monotonic() > until:
+                if len(self.parents) >= states or time.process_time() > until:
                     return
                 self._leave(outcome, number, world, known, following)
             front = following
@@ -108,7 +109,7 @@ class Walk:
         try:
             for why, reached in moves(self.ground, world):
                 outcome.moves += 1
-                if reached.now > self.plan.until * TICK:
+                if reached.now > self.plan.until * self.plan.tick:
                     continue
                 key = hash(self.key(reached))
                 if key in known:
@@ -141,7 +142,7 @@ class Walk:
         world, lines = beginning(self.ground), []
         for why in path:
             found = next((after for name, after in moves(self.ground, world) if name == why), None)
-            lines.append(f"{world.now / TICK:6.2f} {why}")
+            lines.append(f"{world.now / self.plan.tick:6.2f} {why}")
             if found is not None:
                 world = found
         return lines

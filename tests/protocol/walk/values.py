@@ -8,10 +8,6 @@ from kopf_leader.protocol.record import Asks, LeaseRecord, Sight
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Write
 
-TICK = 2.5
-"""Seconds of true time between two moments at which anything may happen; timers go off in between."""
-
-
 class Broken(AssertionError):  # noqa: N818 (as `Violation` in the checker)
     """A law does not hold; `law` names it, the message tells how it came to that."""
 
@@ -122,6 +118,8 @@ class Plan:
     """Of `faults.FAULTS`."""
     candidates: int = 2
     lease: Sight | None = UNTOUCHED
+    tick: float = 2.5
+    """Seconds of true time between two moments at which anything may happen; timers go off in between."""
     calm: int = 0
     """Ticks without a fault at the beginning, in one order: then the first candidate leads already."""
     until: float = inf
@@ -149,8 +147,10 @@ class Plan:
 
     def rules(self, who: int, life: int) -> Settings:
         """The settings of the process at a place, in its so-manieth life."""
+        common: dict[str, Any]
         name = "x_1" if self.clash else f"{'abc'[who]}_{life + 1}"
-        common = {"name": "op", "namespace": "ns", "identity": name, "retry_period": TICK, "drain_timeout": 2 * TICK}
+        common = {"name": "op", "namespace": "ns", "identity": name, "retry_period": self.tick}
+        common |= {"drain_timeout": 2 * self.tick}
         return Settings(**{**common, **(self.settings[who] if who < len(self.settings) else {})})
 
     def rate(self, who: int) -> float:
