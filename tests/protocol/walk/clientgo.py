@@ -76,7 +76,10 @@ def step(settings: Settings, state: GoState, now: Instant, event: Event) -> tupl
         case words.Resign() if state.token is not None and state.flight is None:
             token, state = state.token, replace(state, token=None, leaving="reading", again_at=inf)
             actions += [words.StopLeading(token, Reason.RESIGNED, now.at, now.at), words.Read()]
-    wake = min((at for at in (state.again_at, state.deadline_at if state.token is not None else inf) if at > now.at), default=inf)
+    wake = min(
+        (at for at in (state.again_at, state.deadline_at if state.token is not None else inf) if at > now.at),
+        default=inf,
+    )
     return state, [*actions, words.WakeAt(wake)]
 
 

@@ -105,7 +105,15 @@ class Ink:
     def state(self, state: State, *, reads: bool, patience: float, remember: bool) -> None:
         self.sight(state.sight)
         self.versions.append(state.version)
-        self.marks += (state.known, state.seen_hold, state.longest, state.reading, state.watching, state.over, state.wish)
+        self.marks += (
+            state.known,
+            state.seen_hold,
+            state.longest,
+            state.reading,
+            state.watching,
+            state.over,
+            state.wish,
+        )
         # When it was last seen matters only for reads sent earlier.
         self.time(state.seen_at, oldest=None if reads else -1.0)
         self.time(state.changed_at)
@@ -224,7 +232,9 @@ class Fold:
         versions = tuple(sorted(set(ink.versions)))
         names = [tuple(dict.fromkeys(each)) for each in (ink.stamps, ink.uids, ink.holders)]
         pattern = [tuple(map(versions.index, ink.versions))]
-        pattern += [tuple(map(once.index, each)) for once, each in zip(names, (ink.stamps, ink.uids, ink.holders), strict=True)]
+        pattern += [
+            tuple(map(once.index, each)) for once, each in zip(names, (ink.stamps, ink.uids, ink.holders), strict=True)
+        ]
         shape = self._number((tuple(ink.marks), more, tuple(pattern)))
         return Local(shape, versions, *names)
 

@@ -116,7 +116,7 @@ class Ground:
         procs[who] = one
         return world._replace(procs=tuple(procs), tokens=tokens)
 
-    def _do(self, one: Process, at: float, action: tuple[Any, ...], changes: dict[str, Any], tokens: int) -> int:  # noqa: PLR0913
+    def _do(self, one: Process, at: float, action: tuple[Any, ...], changes: dict[str, Any], tokens: int) -> int:
         match action:
             case ("send", parcel, kind):
                 if changes.get("waiting", one.waiting) is not None:
@@ -137,7 +137,9 @@ class Ground:
                 asked = changes.get("asked", one.asked)
                 changes.update(watch="opening", news=(), poll_at=inf)
                 changes["asked"] = (*(ask for ask in asked if not ask.watch), Ask(at, watch=True))
-                changes["slow"] = tuple(slow for slow in one.slow if slow.then != -2)  # the watch that it was for is gone
+                changes["slow"] = tuple(
+                    slow for slow in one.slow if slow.then != -2
+                )  # the watch that it was for is gone
             case ("start", token):
                 if token <= tokens and not one.excused:
                     raise Broken("L9", f"a term with the token {token} begins after one with {tokens}")
@@ -192,7 +194,9 @@ class Ground:
         """What can be seen from one step alone: the table of phases (the mutants leave it, too), and renewTime."""
         if self.machine is step and (was := phase(before)) is not (now := phase(after)) and now not in TRANSITIONS[was]:
             raise Broken("table", f"the table of phases does not know {was.value} -> {now.value}")
-        if after.stamped < before.stamped or (after.last_write != before.last_write and after.stamped == before.stamped):
+        if after.stamped < before.stamped or (
+            after.last_write != before.last_write and after.stamped == before.stamped
+        ):
             raise Broken("L2", "renewTime does not grow")
         if len(after.doubtful) > 4 + len(before.doubtful) // 4:
             raise Broken("L4", "doubts pile up")

@@ -7,9 +7,10 @@ from tests.protocol.walk.values import Broken, World
 
 SAYS = {
     "I1": "two processes may start handlers at once, or run them at once",
-    "L1": "two writes are in flight",
+    "L1": "two writes are in flight, or a PUT creates a deleted Lease anew",
     "L2": "renewTime does not grow",
     "L4": "a write has not exactly one outcome, or doubts pile up",
+    "L8": "the gate is open although its process has seen another holder, or no Lease",
     "L9": "tokens do not grow",
     "L12": "a release is sent while handlers run",
     "L13": "the Lease is released while handlers run anywhere",
@@ -32,7 +33,13 @@ def check(ground: Ground, world: World) -> None:
         state = ground.book[one.state]
         if isinstance(state, State) and (state.flight is None) != (one.waiting is None):
             raise Broken("L4", f"{'abc'[who]} has forgotten its write, or waits for none")
+        if one.open and isinstance(state, State) and not _sees_its_hold(state):
+            raise Broken("L8", f"{'abc'[who]} goes on although it has seen that its hold is over")
     if opened > 1:
         raise Broken("I1", "two claims are valid at once")
     if running > 1 and not ground.plan.starts_only:
         raise Broken("I1", "two processes run handlers at once")
+
+
+def _sees_its_hold(state: State) -> bool:
+    return state.hold is not None and state.sight is not None and state.sight.record == state.hold.write.record

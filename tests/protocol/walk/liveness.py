@@ -73,7 +73,11 @@ class Liveness:
                 world = mend[1]
             one = world.procs[who]
             slow = tuple(each._replace(until=ground.local(who, world.now)) for each in one.slow)
-            due = ground.local(who, world.now) if one.waiting is not None and one.sending is None and one.due < inf else one.due
+            due = (
+                ground.local(who, world.now)
+                if one.waiting is not None and one.sending is None and one.due < inf
+                else one.due
+            )
             deaf = network.watch_anew(one, ground.local(who, world.now)) if one.watch == "deaf" else one
             world = network.put(world, who, deaf._replace(slow=slow if deaf is one else deaf.slow, due=due))
             if world.procs[who].alive:
@@ -81,5 +85,3 @@ class Liveness:
         if world.lease is not None and ground.book[world.lease].asks.hold is not None:
             world = next(after for why, after in faults.happenings(ground, world) if why == "hold taken away")
         return world
-
-

@@ -209,6 +209,8 @@ def land(ground: Ground, world: World, parcel: int) -> tuple[World, int]:
         return world, ground.book.put(words.Rejected(write))
     if write.kind is Kind.RELEASE and any(at_work(one) for one in world.procs):
         raise Broken("L13", "the Lease is released under work")
+    if have is None and write.base is not None:
+        raise Broken("L1", "a PUT creates the deleted Lease anew")
     uid = have.uid if have is not None else f"u{world.version + 1}"
     stored = Sight(version=0, uid=uid, record=sent_.record, asks=sent_.asks)
     world = store(ground, world, stored)

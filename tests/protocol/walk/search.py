@@ -35,7 +35,8 @@ class Outcome:
 
     def sentence(self) -> str:
         end = "exhausted" if self.exhausted else "not exhausted"
-        line = f"{self.plan.name}: {self.states} states, {self.moves} moves, depth {self.depth}, {end}, {self.seconds:.0f} s"
+        line = f"{self.plan.name}: {self.states} states, {self.moves} moves, depth {self.depth}, {end}"
+        line += f", {self.seconds:.0f} s"
         if self.asked:
             line += f"; a leader within {self.slowest:.2f} lease_durations from each of {self.asked}"
         return line if self.broken is None else f"{line}; BROKEN {self.broken}"
@@ -47,6 +48,7 @@ def moves(ground: Ground, world: World) -> Iterator[tuple[str, World]]:
     yield from busy
     if not busy or ground.plan.anywhere:
         yield from faults.strike(ground, world)
+        yield from faults.late(ground, world)
     if not busy:
         yield from faults.happenings(ground, world)
 
@@ -64,16 +66,20 @@ def beginning(ground: Ground) -> World:
 
 class Walk:
     """One breadth-first walk. Worlds are known again by 64 bits of their key: ten million of them share one by chance
-    with a probability of 3 in a million."""
+    with a probability of 3 in a million.
+    """
 
     def __init__(self, plan: Plan, machine: Step = step, *, fold: bool = True) -> None:
         self.plan, self.ground = plan, Ground(plan, machine)
         self.key = Fold(self.ground).key if fold else (lambda world: world)
         self.liveness = Liveness(self.ground, self.key)
         self.parents, self.whys = array("l"), array("l")
+        self.known: set[int] = set()
         self.why_numbers: dict[str, int] = {}
 
-    def run(self, *, states: float = float("inf"), seconds: float = float("inf"), depth: float = float("inf")) -> Outcome:
+    def run(
+        self, *, states: float = float("inf"), seconds: float = float("inf"), depth: float = float("inf")
+    ) -> Outcome:
         """Walk to the end, or to a limit, or to the first law that is broken."""
         outcome, start = Outcome(self.plan), time.process_time()
         try:
@@ -87,7 +93,8 @@ class Walk:
 
     def _run(self, outcome: Outcome, states: float, until: float, depth: float) -> None:
         first = beginning(self.ground)
-        known = {hash(self.key(first))}
+        known = self.known
+        known.add(hash(self.key(first)))
         self._note(-1, "")
         front = [(0, first)]
         while front:
@@ -121,7 +128,7 @@ class Walk:
                 if self.plan.liveness and len(self.parents) % self.plan.liveness == 0:
                     self.liveness.ask(reached)
         except Broken:
-            outcome.trace = [*self.story(number), f"then something after, or instead of: {why}"]
+            outcome.trace = [*self.story(number), f"{'':6} then this, or what comes after it: {why}"]
             raise
 
     def _note(self, parent: int, why: str) -> None:

@@ -1,12 +1,13 @@
 """The world as a value, and the plan of a walk. Everything that is large stands in the book, and here by number."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
 from kopf_leader.protocol.record import Asks, LeaseRecord, Sight
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Write
+
 
 class Broken(AssertionError):  # noqa: N818 (as `Violation` in the checker)
     """A law does not hold; `law` names it, the message tells how it came to that."""
@@ -125,7 +126,7 @@ class Plan:
     until: float = inf
     """Ticks from the beginning; inf: until nothing is new."""
     anywhere: bool = True
-    """Whether faults also strike while the network is busy, and not only between two moments."""
+    """Whether faults also strike, and late things come, while the network is busy, and not only between two moments."""
     starts_only: bool = False
     """Whether clocks may differ by so much that only starts are kept apart."""
     rates: tuple[float, ...] = ()
@@ -142,8 +143,8 @@ class Plan:
     """One in how many worlds is asked how long it takes to a leader; 0: none."""
     bound: float = 1.5
     """Within how many lease_durations there is one."""
-    quick: bool = field(default=True)
-    """Whether CI takes it."""
+    share: float = inf
+    """How many worlds of it CI visits; the rest is walked by hand."""
 
     def rules(self, who: int, life: int) -> Settings:
         """The settings of the process at a place, in its so-manieth life."""
