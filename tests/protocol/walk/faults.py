@@ -253,7 +253,7 @@ PROCESS: Mapping[str, Callable[[Ground, World, int], Moves]] = {
     "broken watch": broken_watch, "resign": resign, "leave": leave,
 }  # fmt: skip
 RIVALS = frozenset({"cut", "crash"})
-"""What befalls client-go's candidates, too: how it wakes from a freeze, and its release, are not modelled well enough."""
+"""What befalls client-go's candidates, too: its freezes and its release are not modelled."""
 LEASE: Mapping[str, Callable[[Ground, World, Sight], Moves]] = {
     "delete": delete, "label": label, "name": name, "shorten": shorten, "transfer": transfer, "hold": hold,
 }  # fmt: skip
