@@ -39,7 +39,7 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
             return _answered(_miss(settings, state, now, event), event.sent_at)
         case Accepted(write=write, sight=sight):
             # Seen first, while it still counts as in flight: this is how it is known as mine.
-            return _landed(_see(settings, replace(state, denied_since=None), now, sight), write)
+            return _landed(_see(settings, replace(state, denied_since=None), now, sight, reply=True), write)
         case Rejected(write=write):
             return _rejected(_landed(state, write), now, write)
         case Unknown(write=write):
@@ -74,7 +74,9 @@ def _answered(state: State, sent_at: float | None) -> State:
     )
 
 
-def _see(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None = None) -> State:
+def _see(
+    settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None = None, *, reply: bool = False
+) -> State:
     if sight.version <= state.version:
         # Replays, caches, events that lag: neither news nor a reason to restart a timer (L16).
         return _see_older(settings, state, now, sight, sent_at)
@@ -83,6 +85,10 @@ def _see(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: 
     )
     before = state.sight
     changed = before is None or (before.uid, before.record) != (sight.uid, sight.record)
+    if not changed and now.at >= state.changed_at + max(sight.record.duration or 0, settings.lease_duration):
+        changed = True  # time enough for somebody to have held, whose record was then overwritten with this one
+    if own is not None and not reply and _run_out(settings, own, now):
+        own, changed = None, True
     # On one object, a new holder proves that the former one is over: it has released, or was waited for.
     superseded = before is not None and before.uid == sight.uid and before.record.holder != sight.record.holder
     state = replace(
@@ -123,8 +129,20 @@ def _mine(state: State) -> Iterator[tuple[Write, str | None]]:
     if state.hold is not None:
         yield state.hold.write, state.hold.uid
     for write in (state.flight, state.refused, *state.doubtful):
-        if write is not None and write.kind is not Kind.ASK:  # its record is the holder's
-            yield write, None if write.base is None else write.base.uid
+        if write is None or write.kind is Kind.ASK:  # its record is the holder's
+            continue
+        if write.base is None:
+            yield write, None
+        elif write.over == state.version:  # else it can land no more (L4): what looks like it was put back
+            yield write, write.base.uid
+
+
+def _run_out(settings: Settings, own: Write, now: Instant) -> bool:
+    """Whether others may have held since: then to see it proves nothing, somebody may have put it back (L9).
+
+    A reply proves it all the same, for it tells of the write itself; and a POST starts nothing (L11).
+    """
+    return own.kind is not Kind.CREATE and now.at >= own.sent_at + settings.lease_duration
 
 
 def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
