@@ -32,6 +32,9 @@ class Ring:
 RINGS = (
     Ring("protocol", "the laws, in virtual time: does the machine decide right?"),
     Ring("elector", "the driver, in virtual time: does it do what was decided, whatever the world does?"),
+    Ring(
+        "simulation", "the driver on the embedded API server, under schedules of faults: does the claim hold for hours?"
+    ),
     Ring("testing", "the test kit: are proxy and history checker to be trusted?"),
     Ring("clients", "the client: credentials, TLS, every bad answer", real=True),
     Ring("contract", "one suite on the embedded and the real API server: do they behave alike?", real=True),

@@ -1,9 +1,9 @@
 """Random schedules of faults, for as long as one likes; a seed that fails is printed with how to play it again.
 
-    python -m tests.simulation --seed 644                      one schedule, with the real driver
-    python -m tests.simulation --lease-hours 200 --from 1000   until so many hours of virtual time have passed
-    python -m tests.simulation --machine --lease-hours 100000  the machine alone (tests/protocol/nemesis.py)
-    python -m tests.simulation --machine --profile rates --seed 7
+python -m tests.simulation --seed 644                      one schedule, with the real driver
+python -m tests.simulation --lease-hours 200 --from 1000   until so many hours of virtual time have passed
+python -m tests.simulation --machine --lease-hours 100000  the machine alone (tests/protocol/nemesis.py)
+python -m tests.simulation --machine --profile rates --seed 7
 """
 
 import argparse

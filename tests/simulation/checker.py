@@ -89,7 +89,9 @@ class Checker:
         book = self.books[life]
         kind = book.kinds.get(book.landed.get(term.token, ""))
         if kind is not Kind.ACQUIRE:
-            self.fail("L9", f"{life.owner.name} starts the term {term.token}, which no PUT of its own has made ({kind})")
+            self.fail(
+                "L9", f"{life.owner.name} starts the term {term.token}, which no PUT of its own has made ({kind})"
+            )
         if self.tokens and term.token <= max(self.tokens):
             self.fail("L9", f"{life.owner.name} starts the term {term.token} after {max(self.tokens)}")
         self.tokens.append(term.token)

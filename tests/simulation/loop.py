@@ -28,6 +28,7 @@ class Owner:
         self.frozen = False
         self.suspended = False
         self.dead = False
+        self.frozen_at = 0.0
         self.lost = 0.0
         """True seconds that the loop's clock has missed: it stands still while a machine is suspended (L5)."""
         self.backlog: list[asyncio.Handle] = []

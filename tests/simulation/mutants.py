@@ -1,6 +1,7 @@
 """The driver with one flaw each: what it must not do with the machine's decisions. Schedules must find each of them."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
@@ -114,10 +115,8 @@ class WatchesOnce(Driver):
         class Once(Watcher):
             async def run(self) -> None:
                 await self._requests.read()
-                try:
+                with contextlib.suppress(LeaseAPIError):
                     await self._listen()
-                except LeaseAPIError:
-                    pass
                 await asyncio.get_running_loop().create_future()
 
         self._watcher = asyncio.create_task(Once(self._client, self._requests).run())

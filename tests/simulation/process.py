@@ -43,6 +43,8 @@ class Life(Observer):
         """True time until when what was running at a freeze is exempt; see the claim in the README."""
         self.waking = False
         """Thawed, and has not looked at its clock yet."""
+        self.mourned = False
+        """Whether it is known, and no violation, that its driver may die."""
         self._end: Any = None
         self.driver: Driver = world.make_driver(
             settings=self.settings,
@@ -106,6 +108,12 @@ class Life(Observer):
 
     def new_leader(self, holder: str) -> None:
         pass
+
+    def died(self) -> None:
+        """Its driver is no more: the gate ends the handlers by its own look at the clock when the claim has run out."""
+        if self.term is not None and self.token is not None:
+            token, left = self.token, self.term.remaining()
+            self.world.loop.after(left / self.process.rate, lambda: self._ended(token))
 
     def _ended(self, token: int) -> None:
         if not self.dead and self.token == token:

@@ -202,4 +202,3 @@ class Server:
                 namespaces=(NAMESPACE,),
             )
         ]
-

@@ -185,6 +185,7 @@ class SimClient:
                 answer = await future
                 return answers.lease_of(asked, *answer)
             finally:
+                future.cancel()  # an answer that nobody waits for goes nowhere
                 self.answered(body, answer)
 
     def _transmit(self, request: Request, body: JSON | None, future: asyncio.Future[Answer]) -> None:

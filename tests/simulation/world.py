@@ -93,7 +93,9 @@ class World:
 
     def story(self, last: int = 60) -> str:
         """The last entries of the log, a line each."""
-        return "\n".join(f"{now:10.3f} {name:5} {what:9} {detail}" for now, name, what, detail in list(self.log)[-last:])
+        return "\n".join(
+            f"{now:10.3f} {name:5} {what:9} {detail}" for now, name, what, detail in list(self.log)[-last:]
+        )
 
     def bury(self) -> None:
         """What is left of lives that are over must be nothing (L15)."""
@@ -130,6 +132,6 @@ class World:
         if self.loop.failures:
             raise Violation(f"an exception that nobody took: {self.loop.failures[0]}\n{self.story()}")
         for life in self.lives:
-            if life.task.done() and not life.driver.state.over:
+            if life.task.done() and not life.driver.state.over and not life.mourned:
                 why = "cancelled" if life.task.cancelled() else repr(life.task.exception())
                 raise Violation(f"the driver of {life.owner.name} has died: {why}\n{self.story()}")
