@@ -15,6 +15,7 @@ from typing import Any
 
 OWNER: contextvars.ContextVar["Owner | None"] = contextvars.ContextVar("owner", default=None)
 SHORTEST = 1e-6  # seconds that a timer takes at least: time passes while a program runs
+THREAD = 0.05  # seconds that work in a thread takes
 MOST_AT_ONCE = 20_000  # callbacks at one moment; more is a program that spins
 
 
@@ -56,6 +57,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._ready: deque[tuple[Owner | None, asyncio.Handle]] = deque()
         self._timers: list[tuple[float, int, Owner | None, asyncio.Handle]] = []
         self._count = 0
+        self._task_factory: Any = None
         self._nobody = contextvars.copy_context()
         self._nobody.run(OWNER.set, None)
 
@@ -87,12 +89,37 @@ class SimLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:
-        task = asyncio.Task(self.wrap(coro), loop=self, name=name, context=context)
+        options = {} if context is None else {"context": context}
+        if self._task_factory is None:
+            task = asyncio.Task(self.wrap(coro), loop=self, name=name, **options)
+        else:
+            task = self._task_factory(self, self.wrap(coro), **options)
         owner = OWNER.get() if context is None else context.get(OWNER)
         if owner is not None:
             owner.tasks.add(task)
             task.add_done_callback(owner.tasks.discard)
         return task
+
+    def get_task_factory(self) -> Any:
+        return self._task_factory
+
+    def set_task_factory(self, factory: Any) -> None:
+        self._task_factory = factory
+
+    def run_in_executor(self, executor: Any, function: Any, *args: Any) -> asyncio.Future[Any]:
+        """A thread of short work: it takes no processor time, and some virtual time."""
+        future = self.create_future()
+
+        def run() -> None:
+            try:
+                result, error = function(*args), None
+            except BaseException as raised:
+                result, error = None, raised
+            if not future.done():
+                future.set_result(result) if error is None else future.set_exception(error)
+
+        self.call_later(THREAD, run)
+        return future
 
     def call_exception_handler(self, context: Any) -> None:
         self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")
