@@ -34,6 +34,8 @@ class Line(Link):
     """What was answered is garbled on the way; it has been done all the same."""
     doubled: bool = False
     """Something in between sends each write twice: the first copy lands, the answer is the second one's (L4)."""
+    twist: Callable[[bytes], bytes] | None = None
+    """What becomes of the body of every answer, and of every piece of a watch."""
     swapped: bool = False
     """Watch events overtake each other."""
     login: float = 0.01
@@ -66,6 +68,8 @@ class Session:
         if self.client.line.quiet or not self.waiting or self.client.dead:
             return
         piece = self.waiting.popleft()
+        if self.client.line.twist is not None and isinstance(piece, bytes):
+            piece = self.client.line.twist(piece)
         if not self.deaf:
             self.queue.put_nowait(piece)
 
@@ -216,6 +220,8 @@ class SimClient:
         def reply(answer: Answer) -> None:
             if self.line.lose_replies or future.done() or self.dead:
                 return
+            if self.line.twist is not None:
+                answer = (answer[0], answer[1], self.line.twist(answer[2]))
             if self.line.garbage:
                 answer = (answer[0], answer[1], self.random.choice(GARBAGE))
             future.set_result(answer)
