@@ -131,7 +131,10 @@ class ReadsOnce(Driver):
 
         class Once(Requests):
             async def read(self) -> JSON | None:
-                lease = await self._logged_in(self._client.read)
+                try:
+                    lease = await self._logged_in(self._client.read)
+                except LeaseAPIError:
+                    return None
                 self.post(Seen(sight_of(lease), self._clock.time()))
                 return lease
 

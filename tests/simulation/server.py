@@ -36,6 +36,16 @@ class Request:
         return self.raw
 
 
+class InOrder(dict[Any, None]):
+    """A set that keeps its order: the embedded server tells its watches in the order of theirs, in every run."""
+
+    def add(self, one: Any) -> None:
+        self[one] = None
+
+    def discard(self, one: Any) -> None:
+        self.pop(one, None)
+
+
 class Server:
     """One API server with one Lease of interest; `lease` is its spec at the beginning, None for no Lease."""
 
@@ -46,6 +56,7 @@ class Server:
         self.storage = self.embedded._storage
         self.resource = self.service.registry.named("leases")
         self.leases = self.storage.collection(self.resource.collection)
+        self.leases.subscriptions = InOrder()  # type: ignore[assignment]
         self.up = True
         self.spaced = True
         """Whether a restored database uses no version again that was used before it was restored; see `space`."""

@@ -17,7 +17,7 @@ CAUGHT_BY = {
     "409 taken as nothing landed": "L4",
     "second copy after a broken connection": "L4",
     "watch never reopened": "I6",
-    "read tried once": "I6",
+    "read tried once": "I",
     "no time-out": "I",
     "claim left alive": "L7",
     "time of the loop": "I1",
