@@ -32,9 +32,6 @@ class Ring:
 RINGS = (
     Ring("protocol", "the laws, in virtual time: does the machine decide right?"),
     Ring("elector", "the driver, in virtual time: does it do what was decided, whatever the world does?"),
-    Ring(
-        "simulation", "the driver on the embedded API server, under schedules of faults: does the claim hold for hours?"
-    ),
     Ring("testing", "the test kit: are proxy and history checker to be trusted?"),
     Ring("clients", "the client: credentials, TLS, every bad answer", real=True),
     Ring("contract", "one suite on the embedded and the real API server: do they behave alike?", real=True),
@@ -47,6 +44,9 @@ RINGS = (
     Ring("cli", "the command line, the environment, the examples; the commands on both API servers", real=True),
     Ring("scripts", "without kopf, and by other clients: whole processes on both API servers", real=True),
     Ring("package", "wheel, sdist and image: do they work where nothing else is installed?", workers=0),
+    Ring(
+        "simulation", "the driver on the embedded API server, under schedules of faults: does the claim hold for hours?"
+    ),
     Ring("seam", "the gate on each supported kopf release"),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
     Ring("e2e", "real processes on a real API server, with faults", real=True),
