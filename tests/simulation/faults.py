@@ -311,8 +311,8 @@ def leave(play: "Play", one: Process) -> None:
 
 
 def stuck(play: "Play", one: Process) -> None:
-    """A handler that neither ends nor obeys: no release, the process exits (L12)."""
-    one.work = Work(finish=1e6, obey=float("inf"))
+    """A handler that neither ends nor obeys (but where obedience is the premise): no release, the process exits (L12)."""
+    one.work = Work(finish=1e6, obey=0.0 if play.profile == "obedient" else float("inf"))
 
 
 def other_work(play: "Play", one: Process) -> None:
