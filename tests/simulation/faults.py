@@ -311,7 +311,7 @@ def leave(play: "Play", one: Process) -> None:
 
 
 def stuck(play: "Play", one: Process) -> None:
-    """A handler that never ends, and does not obey (unless that is the premise): no release, the process exits (L12)."""
+    """A handler that never ends and does not obey (where it may): no release, the process exits (L12)."""
     one.work = Work(finish=1e6, obey=0.0 if play.profile == "obedient" else float("inf"))
 
 
