@@ -44,6 +44,9 @@ RINGS = (
     Ring("cli", "the command line, the environment, the examples; the commands on both API servers", real=True),
     Ring("scripts", "without kopf, and by other clients: whole processes on both API servers", real=True),
     Ring("package", "wheel, sdist and image: do they work where nothing else is installed?", workers=0),
+    Ring(
+        "simulation", "the driver on the embedded API server, under schedules of faults: does the claim hold for hours?"
+    ),
     Ring("seam", "the gate on each supported kopf release"),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
     Ring("e2e", "real processes on a real API server, with faults", real=True),

@@ -75,6 +75,7 @@ class Driver:
             random=random or Random(),  # noqa: S311 (jitter)
         )
         self._watcher: asyncio.Task[Any] | None = None
+        self._failure: Exception | None = None
 
     def post(self, event: Event) -> None:
         """Tell the machine something; it is taken in by `run`, in order."""
@@ -86,7 +87,10 @@ class Driver:
             self._observer.begin(self._client)
             self._take(Tick())
             while not self.state.over:
-                self._take(await self._next_event())
+                event = await self._next_event()
+                if self._failure is not None:
+                    raise self._failure
+                self._take(event)
         finally:
             await self._clean_up()
 
@@ -157,19 +161,33 @@ class Driver:
 
     def _watch(self) -> None:
         if self._watcher is not None:
-            self._watcher.cancel()
+            self._dismiss(self._watcher)
             self._observer.watch_ended(WatchEnd.DEAF)
         self._watcher = asyncio.create_task(Watcher(self._client, self._requests).run())
         self._keep(self._watcher)
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _dismiss(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a task: how it ends is of no concern any more."""
+        task.remove_done_callback(self._ended)
         task.add_done_callback(self._tasks.discard)
+        task.cancel()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """A task has ended by itself; one that was lost ends the election, which would wait for it for ever (L7)."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or isinstance(error, Exception):
+            self._failure = error if isinstance(error, Exception) else RuntimeError("A request was cut off.")
+            self.post(Tick())  # so that it is noticed at once
 
     async def _clean_up(self) -> None:
         """Cancel what is left and wait for it, even when cancelled once more meanwhile (L15)."""
-        for task in self._tasks:
-            task.cancel()
+        for task in list(self._tasks):
+            self._dismiss(task)
         closing = asyncio.ensure_future(self._close())
         cancelled: asyncio.CancelledError | None = None
         while not closing.done():
@@ -182,6 +200,8 @@ class Driver:
         closing.result()
 
     async def _close(self) -> None:
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._observer.end()
-        await self._client.close()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._observer.end()
+        finally:
+            await self._client.close()

@@ -120,11 +120,15 @@ def _complaint(fact: Any) -> str:
     if kind not in KINDS:
         return f"has the unknown kind {kind!r}"
     if kind == "mark":
-        return "" if isinstance(fact.get("t"), int) else "has no time"
+        return "" if _is(fact.get("t"), int) else "has no time"
     wanted: dict[str, type] = {"t": int, "pid": int, "replica": str}
     if kind in ("start", *FINISHES):
         wanted["run"] = str
     if kind == "start":
         wanted |= {"handler": str, "uid": str}
-    missing = [name for name, type_ in wanted.items() if not isinstance(fact.get(name), type_)]
+    missing = [name for name, type_ in wanted.items() if not _is(fact.get(name), type_)]
     return f"({kind}) lacks {', '.join(missing)}" if missing else ""
+
+
+def _is(value: Any, wanted: type) -> bool:
+    return isinstance(value, wanted) and not isinstance(value, bool)

@@ -208,7 +208,19 @@ def _lives(facts: Sequence[dict[str, Any]], problems: list[str]) -> dict[Process
             lives[process].frozen.append((asleep.pop(process), moment))
     for process, moment in asleep.items():
         lives[process].frozen.append((moment, FOREVER))
+    for process, life in lives.items():
+        problems.extend(f"{process} {what}" for what in _after_death(life))
     return lives
+
+
+def _after_death(life: _Life) -> Iterator[str]:
+    if life.death is None:
+        return
+    for begin, end in life.frozen:
+        if begin > life.death:
+            yield "was frozen after its death"
+        elif life.death < end < FOREVER:
+            yield "woke after its death"
 
 
 def _executions(

@@ -1,6 +1,6 @@
 """A list of faults with a purpose each, and schedules of them drawn from a seed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -27,13 +27,14 @@ class Play:
     seed: int
     profile: str = "faults"
     step: Step = good
+    settings: Sequence[dict[str, float]] = tuple(SETTINGS)
     faults: list[tuple[float, str, str]] = field(default_factory=list)
     exited_at: float = 0.0
     struck_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.rng = rng = Random(f"{self.profile}-{self.seed}")
-        settings = dict(rng.choice(SETTINGS)) if self.profile != "rivals" else {}
+        settings = dict(rng.choice(self.settings)) if self.profile != "rivals" else {}
         ghost = {
             "holderIdentity": "ghost",
             "leaseDurationSeconds": 5,
@@ -48,6 +49,10 @@ class Play:
         self.checker = Checker(self.world, starts_only=self.profile == "rates")
         self.world.observers.append(self._noticed)
         spread = {"faults": 1.05, "rivals": 1.03, "rates": 1.4}[self.profile]
+        if self.profile != "rivals" and settings.get("lease_duration", 0) > 60:  # their ratios are smaller ones
+            lease, renew = settings["lease_duration"], settings["renew_deadline"]
+            last = renew if self.profile == "rates" else renew + (lease - renew) * 4 / 5
+            spread = 1 + 0.9 * (lease / last - 1)
         for name in "abcd"[: rng.choice([2, 2, 3, 4])]:
             low, high = spread**-0.5, spread**0.5
             rate = rng.choice([low, 1.0, high, rng.uniform(low, high)])
@@ -104,7 +109,7 @@ class Play:
         if self.checker.rivals:
             bound += 2 * 4.4 + 1  # it polls
         while not self.led() and world.now < max(healed, self.exited_at) + bound:
-            world.run_for(0.05)
+            world.run_for(max(0.05, self.lease_duration / 300))
         if not self.led():
             self.checker.fail("I5", f"no leader {bound:.2f} s after the last fault at {healed:.3f}")
         terms = len(self.checker.terms)

@@ -46,6 +46,37 @@ def test_valid_means_every_inequality(lease, renew, retry, timeout, drain):
         assert 0 < settings.last_grace <= 1
 
 
+GOOD = {"lease_duration": 15.0, "renew_deadline": 10.0, "retry_period": 2.0, "request_timeout": 5.0}
+BORDERS = {
+    "lease_duration": (
+        {"lease_duration": 1.0, "renew_deadline": 0.5, "retry_period": 0.2, "request_timeout": 0.2},
+        {"lease_duration": math.nextafter(1.0, 0.0)},
+        "below one second",
+    ),
+    "renew_deadline": (
+        {"renew_deadline": math.nextafter(15.0, 0.0)},
+        {"renew_deadline": 15.0},
+        "not below the lease duration",
+    ),
+    "retry_period": (
+        {"retry_period": 8.3, "request_timeout": 1.0},
+        {"retry_period": 10.0 / 1.2},
+        "not above 1.2 × the retry period",
+    ),
+    "request_timeout": ({"request_timeout": 7.99}, {"request_timeout": 8.0}, "leave no room"),
+}
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_each_inequality_has_its_border_and_its_sentence(border):
+    """L18: just inside is accepted, just outside is refused, by one sentence that names this rule and no other."""
+    inside, outside, words = BORDERS[border]
+    Settings(**NAMES, **{**GOOD, **inside})
+    with pytest.raises(SettingsError, match=words) as caught:
+        Settings(**NAMES, **{**GOOD, **inside, **outside})
+    assert len(caught.value.sentences) == 1
+
+
 def test_the_defaults_are_client_gos():
     """15 s, 10 s, 2 s, and half of the renew deadline for a request (controller-runtime)."""
     settings = Settings(**NAMES)
@@ -91,6 +122,18 @@ def test_durations_add_up(hours, minutes, secs, millis):
     """Units add up, in Go's notation."""
     expected = hours * 3600 + minutes * 60 + secs + millis / 1000
     assert parse_duration(f"{hours}h{minutes}m{secs}s{millis}ms") == pytest.approx(expected)
+
+
+@given(
+    some.lists(some.tuples(some.integers(0, 10**6), some.sampled_from(["h", "m", "s", "ms"])), min_size=1, max_size=5)
+)
+def test_a_duration_that_is_written_is_read(parts):
+    """Units in any order and as often as one likes: what is written is read, and as a whole number of ms exactly."""
+    worth = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+    millis = sum(number * worth[unit] for number, unit in parts)
+    assert round(parse_duration("".join(f"{number}{unit}" for number, unit in parts)) * 1000) == millis
+    assert round(parse_duration(f"{millis}ms") * 1000) == millis
+    assert parse_duration(str(millis / 1000) if millis < 10**15 else f"{millis}ms") * 1000 == pytest.approx(millis)
 
 
 @given(some.text(max_size=10))
