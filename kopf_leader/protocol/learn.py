@@ -112,13 +112,18 @@ def _see(
 def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None) -> State:
     """A quorum read shows the past: a database restored from a backup does so for good, nothing else does.
 
-    When it has lasted for a lease_duration, all that was known counts for nothing, and what stands there now is taken
-    for a stranger's hold that was first seen just now.
+    A renewal that others can no longer see protects nobody: the running term is over. When it has lasted for a
+    lease_duration, all that was known counts for nothing, and what stands there now is taken for a stranger's hold that
+    was first seen just now. Until then nothing is written, for a version that is used twice would defeat
+    compare-and-swap.
     """
-    if sight.version == state.version or sent_at is None or sent_at <= state.seen_at:
+    if sent_at is None or sent_at <= state.seen_at:
         return state
+    if sight.version == state.version:
+        return replace(state, older_since=None)  # a read that showed less was wrong
     since = now.at if state.older_since is None else state.older_since
-    state = replace(state, older_since=since)
+    reign = None if state.reign is None else replace(state.reign, revoked=True)
+    state = replace(state, older_since=since, reign=reign)
     if now.at < since + settings.lease_duration:
         return state
     return _see(settings, replace(state, version=0, sight=None, hold=None, doubtful=(), refused=None), now, sight)
@@ -200,6 +205,7 @@ def _miss(settings: Settings, state: State, now: Instant, event: Absent) -> Stat
         version=max(state.version, event.version or 0),
         seen_at=now.at,
         read_after=None if event.version is not None else state.read_after,
+        older_since=None,
         doubtful=tuple(write for write in state.doubtful if write.base is None),
         hold=None,
         heir_until=heir_until,

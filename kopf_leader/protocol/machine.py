@@ -92,6 +92,8 @@ def phase(state: State) -> Phase:
 def wake_at(settings: Settings, state: State, now: Instant) -> float:
     """When time alone changes something, in local seconds; inf if only an event can."""
     times = [state.stand_back]
+    if state.older_since is not None and not state.reading:
+        times.append(state.older_since + settings.lease_duration)
     if state.reign is not None and state.closing is None:
         times.append(state.reign.t0 + settings.renew_deadline)
         if state.denied_since is not None:
@@ -202,7 +204,8 @@ def _write(settings: Settings, state: State, now: Instant) -> tuple[State, list[
 def _look(settings: Settings, state: State, now: Instant) -> tuple[State, list[Action]]:  # noqa: ARG001 (one shape)
     if not state.watching:
         return replace(state, watching=True, reading=True), [Watch()]  # it begins with a read
-    if state.read_after is not None and not state.reading:
+    believed = state.older_since is not None and now.at >= state.older_since + settings.lease_duration
+    if (state.read_after is not None or believed) and not state.reading:
         return replace(state, reading=True), [Read()]
     return state, []
 

@@ -27,6 +27,8 @@ def next_write(settings: Settings, state: State, now: Instant) -> tuple[Kind, fl
     """
     if state.flight is not None or state.read_after is not None or not state.known:
         return None
+    if state.older_since is not None:
+        return None
     intent = _to_release(state, now) if _giving_back(state) else _to_hold(settings, state, now)
     if intent is None:
         return None

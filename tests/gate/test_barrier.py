@@ -9,7 +9,6 @@ from kopf_leader.gate import barrier, seam_read
 from kopf_leader.gate.barrier import CROWD, SINGLE, Barrier, Stale
 from kopf_leader.gate.counters import Counters
 
-
 STREAM = SimpleNamespace(resource="things")
 
 
