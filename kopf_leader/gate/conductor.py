@@ -207,7 +207,8 @@ class Conductor:
         election = self._make_election(self, self.parts.login)
         self._alone = isinstance(election, AlwaysLeader)
         self._prepare_settings()
-        self.intake.warm = self.rules.warm_standby and not self._alone
+        # Warm streams hide every pause of kopf: in a migration from peering, they are cold.
+        self.intake.warm = self.rules.warm_standby and not self._alone and self.rules.from_peering is None
         lanes = self.intake.lanes = Lanes(parts=self.parts, drain_timeout=self.rules.drain_timeout)
         self.parts.steady_killer()
         self._toggle = await self.parts.make_toggle()

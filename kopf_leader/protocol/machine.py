@@ -201,7 +201,7 @@ def _write(settings: Settings, state: State, now: Instant) -> tuple[State, list[
     return state, [send]
 
 
-def _look(settings: Settings, state: State, now: Instant) -> tuple[State, list[Action]]:  # noqa: ARG001 (one shape)
+def _look(settings: Settings, state: State, now: Instant) -> tuple[State, list[Action]]:
     if not state.watching:
         return replace(state, watching=True, reading=True), [Watch()]  # it begins with a read
     believed = state.older_since is not None and now.at >= state.older_since + settings.lease_duration

@@ -5,9 +5,6 @@ versions twice), and cut down to what matters. The random schedules keep to what
 stopped meanwhile, here for one lease_duration at least, and revisions that are not used twice (`--bump-revision`).
 """
 
-import pytest
-
-from tests.simulation.checker import Violation
 from tests.simulation.play import DEFAULT
 from tests.simulation.world import World
 
