@@ -27,8 +27,8 @@ def page(results: Mapping[str, Sequence[Observation]]) -> str:
     parts = [_head(), verdict, *(f"- **{one.row.fault}**: {'; '.join(one.broken()).splitlines()[0]}" for one in broken)]
     for title, observations in results.items():
         parts += ["", f"## {title}", "", _line(HEADINGS), _line(["---"] * len(HEADINGS)), *map(_row, observations)]
-    reasons = {one.row.overlap or one.row.noise for one in every} - {""}
-    parts += ["", "## Why", "", *_reasons(every)] if reasons else []
+    reasons = _reasons(every)
+    parts += ["", "## What is excused, and why", "", *reasons] if reasons else []
     return "\n".join(parts) + "\n"
 
 
@@ -100,8 +100,12 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _reasons(every: Sequence[Observation]) -> list[str]:
-    lines = [f'- An overlap in "{one.row.fault}": {one.row.overlap}.' for one in every if one.row.overlap]
-    return lines + [f'- Tracebacks in "{one.row.fault}": {one.row.noise}.' for one in every if one.row.noise]
+    """What was seen and is excused."""
+    lines = [
+        f"- Overlap, {one.row.fault}: {one.row.overlap}." for one in every if one.verdict.overlaps and one.row.overlap
+    ]
+    loud = [one for one in every if one.row.noise and any(noise.tracebacks for noise in one.noise.values())]
+    return lines + [f"- Tracebacks, {one.row.fault}: {one.row.noise}." for one in loud]
 
 
 def write(results: Mapping[str, Sequence[Observation]], path: Path = PAGE) -> None:

@@ -49,16 +49,20 @@ def expired_token(scene: Scene) -> None:
     assert scene.leader() is leader
 
 
-def refused_token(scene: Scene) -> str:
-    """And no new one is to be had. It comes to itself when the server takes the token again."""
-    leader = scene.leader()
-    scene.rule(Rule(UNAUTHORIZED, resource=""), on=leader.name)
-    second = scene.leader(other_than=leader)
-    pause(LEASE)
-    alive = leader.alive
-    scene.rule()
-    assert scene.leader() is second
-    return "the process lives on" if alive else f"kopf itself ends the process (status {leader.exit_code})"
+def refused_token(resource: str = "") -> Callable[[Scene], str]:
+    """No new one is to be had. It stands by again when the server takes the token again."""
+
+    def inject(scene: Scene) -> str:
+        leader = scene.leader()
+        scene.rule(Rule(UNAUTHORIZED, resource=resource), on=leader.name)
+        second = scene.leader(other_than=leader)
+        pause(LEASE)
+        alive = leader.alive
+        scene.rule()
+        assert scene.leader() is second
+        return "the process lives on and stands by" if alive else "kopf itself ends its process, leader or not"
+
+    return inject
 
 
 def without(verb: str) -> Callable[[Scene], str]:
@@ -78,9 +82,7 @@ def without(verb: str) -> Callable[[Scene], str]:
         same = scene.leader() is leader
         scene.allow(leader.name, *LEASE_VERBS)
         assert leader.alive
-        named = (
-            "names the missing rule" if f"'{verb}'" in leader.text() or f"{verb} " in leader.text() else "says nothing"
-        )
+        named = "names the missing rule" if f'allow the verb "{verb}"' in leader.text() else "does not name the rule"
         return f"{'the same leader goes on' if same else 'another replica leads'}; the log {named}"
 
     return inject
@@ -93,7 +95,7 @@ def without_create(scene: Scene) -> str:
         scene.allow(one.name, *(other for other in LEASE_VERBS if other != "create"))
     scene.control_plane.admin.delete(scene.lease_path)
     for one in scene.replicas:
-        scene.wait_for_log(one, "create")
+        scene.wait_for_log(one, 'allow the verb "create"')
     pause(LEASE)
     assert scene.read_lease() is None
     for one in scene.replicas:

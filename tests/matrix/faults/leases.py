@@ -58,21 +58,25 @@ def identity_clash(scene: Scene) -> None:
 
 
 def released_by_hand(scene: Scene) -> None:
-    scene.leader()
+    """While its leader cannot see it."""
+    leader = scene.leader()
+    scene.standby(leader)
+    scene.proxy(leader).cut()
     scene.edit_lease(holderIdentity="", leaseDurationSeconds=1)
-    pause(LEASE)
-    scene.leader()
+    scene.leader(other_than=leader)
+    scene.proxy(leader).heal()
+    assert leader.alive
 
 
 def replaced_by_an_empty_one(scene: Scene) -> None:
-    """Deleted, and created with an empty spec before anybody else does."""
+    """Deleted and created with an empty spec, while its leader cannot see it; a newcomer takes it at once."""
     leader = scene.leader()
-    scene.start("c")  # it has not seen a hold when it starts, perhaps
+    scene.proxy(leader).cut()
     scene.control_plane.admin.delete(scene.lease_path)
     scene.create_lease()
-    pause(LEASE)
-    scene.replicas.wait_until(scene.holder, what="a holder")
-    scene.leader()
+    scene.start("c")
+    scene.leader(other_than=leader)
+    scene.proxy(leader).heal()
     assert leader.alive
 
 

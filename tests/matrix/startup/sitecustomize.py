@@ -1,8 +1,8 @@
 """A wall clock that is off: Python imports this at start-up, where this folder is on PYTHONPATH.
 
 Covered: `time.time`, `time.time_ns`, and `now`, `utcnow`, `today` of `datetime.datetime`: what kopf, kopf_leader,
-logging and handlers read. Not covered: what C code reads by itself (OpenSSL's look at certificates' dates), and the kernel's
-(times of files). The monotonic clocks are left alone, as a step of the real wall clock leaves them alone.
+logging and handlers read. Not covered: what C code reads by itself (OpenSSL's look at certificates' dates), and the
+kernel's (times of files). The monotonic clocks are left alone, as a step of the real wall clock leaves them alone.
 """
 
 import datetime as dt
