@@ -5,7 +5,7 @@ from __future__ import annotations
 from kopf_leader.testing.proxy import Proxy
 from tests.e2e.stage import LEASE, WAKE_ALLOWANCE
 from tests.matrix.engine import Row
-from tests.matrix.faults import answers, handlers, leases, network, processes, server
+from tests.matrix.faults import answers, handlers, leases, network, processes, server, twofold
 
 E2E = "tests/e2e/"
 EXCLUDED = "the README excludes it: it says that nobody leads, and a standby believes it"
@@ -69,6 +69,9 @@ PROCESSES = (
         shows="nobody waits for a log line", inject=processes.handed_over_and_killed, prepare=processes.full_disk),
     Row(name="second-operator", fault="two operators for one Lease in one process", shows="the second one is refused",
         inject=processes.second_operator),
+    Row(name="two-leases", fault="an operator and an `Elector` in one process: one Lease deleted, SIGTERM, SIGKILL",
+        shows="two leases in one process do not meet", inject=twofold.apart, prepare=twofold.two_leases,
+        arguments=(twofold.HANDLERS,)),
 )  # fmt: skip
 
 HANDLERS = (
@@ -198,8 +201,8 @@ LEASES = (
         inject=leases.released_by_hand, overlap=EXCLUDED, slow=True),
     Row(name="replaced", fault="replaced by an empty one, its leader cut off", shows="what is not promised",
         inject=leases.replaced_by_an_empty_one, replicas=("a",), overlap=EXCLUDED, slow=True),
-    Row(name="put-back", fault="the content from before the last handover is put back", shows="what is not promised", inject=leases.put_back,
-        overlap=EXCLUDED, slow=True),
+    Row(name="put-back", fault="the content from before the last handover is put back", shows="what is not promised",
+        inject=leases.put_back, overlap=EXCLUDED, slow=True),
 )  # fmt: skip
 
 GROUPS: dict[str, tuple[Row, ...]] = {

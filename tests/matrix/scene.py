@@ -117,7 +117,7 @@ class Scene(Stage):
 
     def wait_for_work(self, replica: Replica) -> None:
         """Wait until the latest handler that started is this one's, whatever the Lease says."""
-        self.replicas.wait_until(lambda: self._latest_at_work() == replica.pid, what=f"{replica.name} to work")
+        self.replicas.wait_until(lambda: self.latest_at_work() == replica.pid, what=f"{replica.name} to work")
 
     def long_work(self, leader: Replica, **spec: float) -> None:
         """Something that takes long on this replica only; wait until it is at it."""

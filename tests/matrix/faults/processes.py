@@ -203,7 +203,7 @@ def full_disk(scene: Scene) -> None:
     scene.replicas.command[:] = ["sh", "-c", 'exec "$@" > /dev/full 2>&1', "sh", *scene.replicas.command]
 
 
-def handed_over_and_killed(scene: Scene) -> None:
+def handed_over_and_killed(scene: Scene) -> str:
     """SIGTERM, then SIGKILL, then cut off with a stuck thread: it must end though it cannot say why."""
     leader = scene.leader()
     ends_in_order(leader)
@@ -217,6 +217,7 @@ def handed_over_and_killed(scene: Scene) -> None:
     scene.proxy(third).cut()
     ends_hard(scene, third)
     scene.leader(other_than=third)
+    return "there are no logs in which ERROR lines could stand"
 
 
 # Two in one process
