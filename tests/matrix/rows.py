@@ -201,8 +201,8 @@ LEASES = (
         inject=leases.released_by_hand, overlap=EXCLUDED, slow=True),
     Row(name="replaced", fault="replaced by an empty one, its leader cut off", shows="what is not promised",
         inject=leases.replaced_by_an_empty_one, replicas=("a",), overlap=EXCLUDED, slow=True),
-    Row(name="put-back", fault="the content from before the last handover is put back", shows="what is not promised",
-        inject=leases.put_back, overlap=EXCLUDED, slow=True),
+    Row(name="put-back", fault="the former leader's last record is put back, the present one cut off",
+        shows="what has run out and comes back proves nothing", inject=leases.put_back, slow=True),
 )  # fmt: skip
 
 GROUPS: dict[str, tuple[Row, ...]] = {

@@ -81,15 +81,16 @@ def replaced_by_an_empty_one(scene: Scene) -> None:
 
 
 def put_back(scene: Scene) -> None:
-    """A saved manifest from before the last handover is applied."""
-    leader = scene.leader()
+    """A's last record comes back while B, its successor, leads and is cut off: A must not take it for its own hold."""
+    first = scene.leader()
+    scene.standby(first)
     saved = (scene.read_lease() or {})["spec"]
-    leader.stop()
-    leader.wait()
-    scene.leader(other_than=leader)
-    scene.start("c")
-    scene.standby(scene.leader())
+    scene.proxy(first).cut(lose=True)
+    second = scene.leader(other_than=first)
+    scene.proxy(first).heal()
+    scene.wait_for_log(first, f"{second.name}_")
+    scene.proxy(second).cut()
     scene.edit_lease(**saved)
-    pause(LEASE)
-    scene.replicas.wait_until(lambda: scene.holder() in {"a", "b", "c"} - {leader.name}, what="a leader after it")
-    scene.leader()
+    scene.leader(other_than=second)
+    scene.proxy(second).heal()
+    assert second.alive
