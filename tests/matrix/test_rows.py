@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_a_fault_breaks_no_promise(control_plane: RealControlPlane, tmp_path: Pa
     print(one.verdict.explain(), one.noise)
     assert one.verdict.executions
     assert not one.broken(), "\n".join(one.broken())
+
+
+def test_a_row_can_fail(control_plane: RealControlPlane, tmp_path: Path) -> None:
+    """What the README does not promise is seen: two at once, where an edit says that nobody leads."""
+    (row,) = [row for row in ROWS if row.name == "by-hand"]
+    one = play(replace(row, overlap=""), control_plane, tmp_path)
+    assert any("overlaps" in sentence for sentence in one.broken()), one.verdict.explain()
 
 
 def test_each_row_has_a_name_of_its_own() -> None:
