@@ -108,7 +108,7 @@ class Checker:
                 book.decided.setdefault(stamp, now.at)
                 book.kinds[stamp] = after.flight.kind
         if after.sight is not before.sight and after.sight is not None:
-            self._recognised(life, book, after)
+            self._recognised(life, book, after, now)
         self._look_at_claim(life, book)
         over = after.reign is None or after.reign.revoked
         if over and life.term is not None and life.term.claim.deadline != -inf:
@@ -125,13 +125,14 @@ class Checker:
             late = term.claim.deadline - latest
             self.fail("L6", f"the claim of {life.owner.name} ends {late:.3f} s later than its last renewal allows")
 
-    def _recognised(self, life: "Life", book: Book, after: State) -> None:
-        """Whoever sees its own write takes it for its own, and no stranger's (L4, L10)."""
+    def _recognised(self, life: "Life", book: Book, after: State, now: Instant) -> None:
+        """Whoever sees its own write takes it for its own, and no stranger's (L4, L10), unless it has run out (L9)."""
         assert after.sight is not None
         stamp = book.landed.get(after.sight.version)
         if stamp is None or after.hold is not None or book.kinds[stamp] in (Kind.RELEASE, Kind.ASK):
             return
-        if after.sight.record.renew_time == stamp:
+        run_out = now.at >= book.decided.get(stamp, -inf) + life.settings.lease_duration
+        if after.sight.record.renew_time == stamp and not run_out:
             self.fail("L4", f"{life.owner.name} takes its own write {stamp} for somebody else's")
 
     def restored(self) -> None:
