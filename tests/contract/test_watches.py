@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from tests.contract.api import eventually
@@ -138,8 +140,14 @@ async def test_bookmarks(api, leases):
     """When asked for, a BOOKMARK comes before the end: nothing but kind and version; else none comes."""
     version = (await api.post(leases, lease("one"))).version
 
+    elsewhere = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
     async def marks():
-        # The real one promises none: it looks for watches to bookmark once a second, in the last two of each.
+        # The real one promises none: it looks for watches to bookmark once a second, in the last two of each, and tells
+        # a version only if something has happened since, wherever.
+        other = f"noise-{secrets.token_hex(4)}"
+        (await api.post(elsewhere, lease(other))).ok(201)
+        (await api.delete(f"{elsewhere}/{other}")).ok()
         async with api.watch(leases, resourceVersion=version, timeoutSeconds=5, allowWatchBookmarks="true") as watch:
             events = await watch.rest()
         assert {event["type"] for event in events} <= {"BOOKMARK"}

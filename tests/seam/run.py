@@ -55,6 +55,12 @@ def prepare(release: str) -> Path:
     return python
 
 
+def version(release: str) -> str:
+    """The release of kopf that the environment has. Raises `PreparationError`."""
+    ask = "import importlib.metadata; print(importlib.metadata.version('kopf'))"
+    return subprocess.run([prepare(release), "-c", ask], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def run(release: str, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """Run the gate's tests with this release."""
     python = prepare(release)
