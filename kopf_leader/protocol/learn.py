@@ -52,11 +52,8 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
             wish = Wish.LEAVE if leave or state.wish is Wish.LEAVE else Wish.RESIGN
             leave_by = now.at + settings.lease_duration if state.reign is None else state.leave_by
             return replace(state, wish=wish, leave_by=leave_by)
-        case Drained(token=token):
-            return _drained(settings, state, now, token)
-        case Lapsed(token=token):
-            reign = state.reign
-            return state if reign is None or reign.token != token else replace(state, reign=replace(reign, lapsed=True))
+        case Drained() | Lapsed():
+            return _over(settings, state, now, event)
         case Tick():
             return state
 
@@ -244,9 +241,12 @@ def _compared(state: State, write: Write) -> bool:
     return state.sight is not None and state.version > write.over
 
 
-def _drained(settings: Settings, state: State, now: Instant, token: int) -> State:
+def _over(settings: Settings, state: State, now: Instant, event: Drained | Lapsed) -> State:
     reign = state.reign
-    if reign is None or reign.token != token:
-        return state  # also where the gate has closed by its own look at the clock: then this term is over, too (L9)
+    if reign is None or reign.token != event.token:
+        return state
+    if isinstance(event, Lapsed):
+        return replace(state, reign=replace(reign, lapsed=True))
+    # Also where the gate has closed by its own look at the clock: then this term is over, too (L9).
     leave_by = max(reign.t0 + settings.lease_duration, now.at + settings.attempt_timeout)
     return replace(state, reign=None, closing=None, leave_by=leave_by)

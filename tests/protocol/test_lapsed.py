@@ -30,7 +30,7 @@ def test_a_claim_that_nobody_has_looked_at_may_be_moved():
 
 
 def test_the_machine_ends_the_term_that_somebody_has_found_over():
-    """L9: it closes as at the renew deadline, by the points of the last renewal, and takes its hold up in a new term."""
+    """L9: it closes as at the renew deadline, by the points of the last renewal, and begins a new term."""
     world, checker = stage()
     a = lead(world, "a")
     world.run_for(5)
