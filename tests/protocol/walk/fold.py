@@ -114,10 +114,7 @@ class Ink:
             state.over,
             state.wish,
         )
-        # When it was last seen matters for reads sent earlier, and where nothing will be written for long.
-        asks = None if state.sight is None else state.sight.asks
-        long = asks is not None and bool(asks.transfer_to or asks.hold is not None)
-        self.time(state.seen_at, oldest=None if reads or long else -1.0)
+        self.time(state.seen_at)
         self.time(state.changed_at)
         self.time(state.older_since)
         self.time(state.read_after, oldest=None if reads else -1.0)
