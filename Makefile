@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test matrix lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ demo: $(READY) ## See three replicas of an operator hand over to each other, wit
 
 test: $(READY) ## Run all rings of tests, the cheap ones first, and say which ran
 	@$(BIN)/python -m tests.rings
+
+matrix: $(READY) ## Inject every fault and write down what came of it (docs/fault-matrix.md; 25 minutes)
+	@$(BIN)/python -m tests.matrix
 
 lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .

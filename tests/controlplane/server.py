@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +40,12 @@ def wait_until(condition: Callable[[], bool], *, timeout: float = 60.0, what: st
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout:g} s in vain for {what}")
         time.sleep(0.03)
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    """JSON to etcd, over its gateway."""
+    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=30) as answer:
+        return json.load(answer)
 
 
 class Port:
@@ -125,6 +132,14 @@ class RealControlPlane:
     def resume(self, part: Part = "apiserver") -> None:
         """SIGCONT."""
         self._processes[part].send_signal(signal.SIGCONT)
+
+    def alarm(self, *, on: bool) -> None:
+        """Raise etcd's NOSPACE, as when its quota is used up, or take it back: it refuses every write meanwhile."""
+        address = f"http://127.0.0.1:{self._ports[0].number}/v3"
+        members = _post(f"{address}/cluster/member/list", {})["members"]
+        for member in members:
+            body = {"action": "ACTIVATE" if on else "DEACTIVATE", "memberID": member["ID"], "alarm": "NOSPACE"}
+            _post(f"{address}/maintenance/alarm", body)
 
     def revive(self) -> None:
         """Whatever a test did to it: both run again and answer."""

@@ -40,7 +40,7 @@ class Stage:
         self.lease = "operator"
         self.proxies: dict[str, Proxy] = {}
         self.expected: list[Expected] = []
-        self._long: set[str] = set()
+        self._long: set[tuple[str, str]] = set()
         self._names = (f"object-{number}" for number in itertools.count())
         control_plane.install(yaml.safe_load((OPERATOR / "crd.yaml").read_text()))
         self.replicas = ReplicaSet(
@@ -73,8 +73,7 @@ class Stage:
             if granted:
                 self.grant(name)
             if name not in self.proxies:
-                address = urlsplit(self.control_plane.url)
-                self.proxies[name] = Proxy(address.hostname or "", address.port or 0).start()
+                self.proxies[name] = Proxy(*self.upstream(name)).start()
             kubeconfig = self.control_plane.kubeconfig(
                 self.folder / f"{name}.kubeconfig",
                 token=self.control_plane.user(user),
@@ -88,6 +87,11 @@ class Stage:
                 arguments=[*flags, *arguments, *(scope or ["-n", self.namespace]), str(OPERATOR / "handlers.py")],
                 environment={"POD_NAME": name, **(environment or {})},
             )
+
+    def upstream(self, name: str) -> tuple[str, int]:
+        """What is behind a replica's proxy: host and port."""
+        address = urlsplit(self.control_plane.url)
+        return address.hostname or "", address.port or 0
 
     def grant(self, name: str) -> None:
         """The rights of the election for one replica."""
@@ -160,7 +164,8 @@ class Stage:
     def wait_for_long_handlers(self, replica: Replica) -> None:
         """Wait until it is at work on what only it takes long for (``only``)."""
         self.replicas.wait_until(
-            lambda: self._long <= {run.name for run in self.at_work(replica)}, what=f"long handlers on {replica.name}"
+            lambda: self._long <= {(run.name, run.handler) for run in self.at_work(replica)},
+            what=f"long handlers on {replica.name}",
         )
 
     def proxy(self, replica: Replica) -> Proxy:
@@ -178,7 +183,7 @@ class Stage:
         body = {"apiVersion": "kopf.dev/v1", "kind": "KopfExample", "metadata": {"name": name}, "spec": spec}
         made = self._persistently(lambda: self._create_or_get(name, body))
         if "only" in spec:
-            self._long.add(name)
+            self._long.add((name, "in_thread" if "thread" in spec else "create"))
         self.expected += [Expected(made["metadata"]["uid"], name, handlers=(handler,)) for handler in handlers]
         return name
 

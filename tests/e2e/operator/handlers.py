@@ -3,6 +3,7 @@
 - ``seconds``: how long create, update and delete take (asleep, cancellable);
 - ``thread``: how long a synchronous handler takes, which cannot be cancelled;
 - ``block``: how long ``create`` blocks the whole event loop;
+- ``gil``: how long ``create`` stays in a C function that keeps the GIL, so that no thread of Python runs;
 - ``only``: the name of the replica on which all this takes time; on others it takes none;
 - ``daemon``, ``timer``: give the object a daemon, a timer.
 
@@ -10,6 +11,7 @@ Every handler writes down when it starts and how it ends.
 """
 
 import asyncio
+import ctypes
 import os
 import time
 
@@ -27,6 +29,8 @@ def duration(spec: kopf.Spec, field: str) -> float:
 async def create(spec, uid, name, meta, **_):
     with handling(handler="create", uid=uid, name=name, change=str(meta["generation"])):
         time.sleep(duration(spec, "block"))  # noqa: ASYNC251 - the misbehaviour asked for
+        if gil := duration(spec, "gil"):
+            ctypes.PyDLL(None).usleep(int(gil * 1_000_000))
         await asyncio.sleep(duration(spec, "seconds"))
 
 
