@@ -69,6 +69,7 @@ class DirectLeaseClient:
         self._token_file = token_file
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
         self._lock = asyncio.Lock()
+        self._logging_in: asyncio.Task[None] | None = None
         self._credentials: Credentials | None = None
         self._connections: Connections | None = None
         self._retired: list[Connections] = []
@@ -145,6 +146,8 @@ class DirectLeaseClient:
     async def close(self) -> None:
         """Close the connections, also under a request or a watch that is on; idempotent."""
         self._closed = True
+        if self._logging_in is not None:
+            self._logging_in.cancel()
         every = [*self._retired, *([self._connections] if self._connections is not None else [])]
         self._retired, self._connections = [], None
         with contextlib.suppress(TimeoutError):
@@ -206,7 +209,20 @@ class DirectLeaseClient:
         return self._credentials, self._connections
 
     async def _log_in(self) -> None:
-        """Ask the login handlers, under the lock. Raises `LeaseAPIError`; the old credentials are kept then."""
+        """Ask the login handlers, under the lock. Raises `LeaseAPIError`; the old credentials are kept then.
+
+        It goes on when a request that waits for it runs out of time: begun anew by each, it would never be done.
+        """
+        task = self._logging_in
+        if task is None or task.done():
+            task = self._logging_in = asyncio.create_task(self._ask_for_credentials(), name="logging in")
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # if nobody waits any more
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise LeaseAPIError("The log-in was cancelled from within, or the client has been closed.")
+        task.result()
+
+    async def _ask_for_credentials(self) -> None:
         where = f"The log-in for the Lease {self._namespace}/{self._name}"
         try:
             async with asyncio.timeout(self._patience.login):

@@ -93,7 +93,17 @@ class BlockingElector:
         its term; the Lease is released when it has, and it is called anew in the next term. One that returns before is
         done. Threads that it has started are its own to stop. Raises as `standings()` does.
         """
-        for standing in self.standings():
+        standings = self.standings()
+        self._seat.minded = True
+        try:
+            return self._run(function, standings)
+        finally:
+            self._seat.minded = False
+
+    def _run(
+        self, function: Callable[[Leading[threading.Event]], Result], standings: Iterator[Standing[threading.Event]]
+    ) -> Result:
+        for standing in standings:
             if isinstance(standing, Leading):
                 failure = result = None
                 try:

@@ -7,6 +7,7 @@ claim runs out by the clock (L7).
 
 import asyncio
 from collections.abc import Iterable
+from math import inf
 from random import Random
 from typing import Any
 
@@ -25,6 +26,7 @@ from kopf_leader.protocol.state import (
     Exit,
     Finish,
     Instant,
+    Lapsed,
     Read,
     Send,
     StartLeading,
@@ -95,6 +97,8 @@ class Driver:
             await self._clean_up()
 
     async def _next_event(self) -> Event:
+        if self._term is not None and self._term.claim.lapsed and self._claimed:
+            return Lapsed(self._term.token)
         nap = STANDBYS_NAP if self.state.reign is None else LEADERS_NAP
         pause = min(self._wake_at - self._clock.time(), nap)
         if not self._events.empty() or pause <= 0:
@@ -116,6 +120,10 @@ class Driver:
         if self.state.sight is not before.sight or self.state.known != before.known:
             self._tell_holder()
         self._observer.stepped(before, self.state, now)
+
+    @property
+    def _claimed(self) -> bool:
+        return claim_until(self.settings, self.state) > -inf
 
     def _move_claim(self) -> None:
         """The claim is all that other threads see of the deadline: a number, moved after every step (L7)."""

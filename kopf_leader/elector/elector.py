@@ -40,8 +40,9 @@ class Elector:
     a library, or a callable that returns a `LeaseClient`, as for `enable(client=…)`. The other keywords, and their
     defaults, are those of `Candidacy`. Raises `SettingsError` for values that break a rule (L18).
 
-    Leaving the block says that nothing of the work runs any more. It releases the Lease and waits for the confirmation,
-    until the Lease would have expired at the latest, also when it is cancelled.
+    Leaving the block says that nothing of the work runs any more; only what `run()` has begun, and minds in another
+    task, is ended first. It releases the Lease and waits for the confirmation, until the Lease would have expired at
+    the latest, also when it is cancelled.
 
     If the work is not over at the exit point (`drain_timeout` after it was told, at four fifths between renew deadline
     and lease duration at the latest), the process logs the stacks and exits with status 1, without a release (L12):
@@ -121,7 +122,15 @@ class Elector:
         started anew in the next one; one that returns before is done. Tasks and threads that it has started are its own
         to stop. Raises as `standings()` does.
         """
-        async for standing in self.standings():
+        standings = self.standings()
+        self._seat.minded = True
+        try:
+            return await self._run(function, standings)
+        finally:
+            self._seat.minded = False
+
+    async def _run(self, function: Work[Result], standings: AsyncIterator[Standing[asyncio.Event]]) -> Result:
+        async for standing in standings:
             if isinstance(standing, Leading):
                 task, cancelled = await self._work(function, standing)
                 over = self._seat.put_down(standing)

@@ -67,6 +67,8 @@ class Seat(Generic[Event]):
         self.election: Election
         self.dead = False
         """Whether the election has ended by a defect."""
+        self.minded = False
+        """Whether `run()` sees to the end of what it has begun, and puts it down."""
         self._settings = settings
         self._make_event = make_event
         self._tell = tell
@@ -156,10 +158,12 @@ class Seat(Generic[Event]):
         return turn.over
 
     def leave(self) -> None:
-        """Stand no more; nothing of the user's runs, and nothing will."""
+        """Stand no more; nothing of the user's runs, and nothing will: or `run()` still sees to that (L12)."""
         self._leaving = True
         with self._lock:
             turn = self._turn
+            if turn is not None and self.minded and turn.taken and not turn.over:
+                turn = None  # told by the election to end, and put down when it has
             stopping = turn is not None and not turn.over and turn.stop is not None
             if turn is not None:
                 turn.over = True

@@ -15,6 +15,7 @@ from kopf_leader.protocol.state import (
     Hold,
     Instant,
     Kind,
+    Lapsed,
     Rejected,
     Resign,
     Seen,
@@ -51,8 +52,8 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
             wish = Wish.LEAVE if leave or state.wish is Wish.LEAVE else Wish.RESIGN
             leave_by = now.at + settings.lease_duration if state.reign is None else state.leave_by
             return replace(state, wish=wish, leave_by=leave_by)
-        case Drained(token=token):
-            return _drained(settings, state, now, token)
+        case Drained() | Lapsed():
+            return _over(settings, state, now, event)
         case Tick():
             return state
 
@@ -85,9 +86,11 @@ def _see(
     )
     before = state.sight
     changed = before is None or (before.uid, before.record) != (sight.uid, sight.record)
-    if not changed and now.at >= state.changed_at + max(sight.record.duration or 0, settings.lease_duration):
-        changed = True  # time enough for somebody to have held, whose record was then overwritten with this one
-    if own is not None and not reply and _run_out(settings, own, now):
+    # A watch tells of every version, a read skips some: was there time enough for somebody to have held unseen, whose
+    # record was then overwritten with this one? (Edits of the metadata alone must not keep a dead leader alive.)
+    expiry = state.changed_at + max(sight.record.duration or 0, settings.lease_duration)
+    changed = changed or (sent_at is not None and now.at >= expiry)
+    if own is not None and not reply and _run_out(settings, state, own, now):
         own, changed = None, True
     # On one object, a new holder proves that the former one is over: it has released, or was waited for.
     superseded = before is not None and before.uid == sight.uid and before.record.holder != sight.record.holder
@@ -112,6 +115,8 @@ def _see(
 def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None) -> State:
     """A quorum read shows the past: a database restored from a backup does so for good, nothing else does.
 
+    Another content under the version last seen is the past, too: there that version has been given a second time.
+
     A renewal that others can no longer see protects nobody: the running term is over. When it has lasted for a
     lease_duration, all that was known counts for nothing, and what stands there now is taken for a stranger's hold that
     was first seen just now. Until then nothing is written, for a version that is used twice would defeat
@@ -119,8 +124,8 @@ def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sen
     """
     if sent_at is None or sent_at <= state.seen_at:
         return state
-    if sight.version == state.version:
-        return replace(state, older_since=None)  # a read that showed less was wrong
+    if sight.version == state.version and state.sight in (None, sight):
+        return replace(state, older_since=None, seen_at=sent_at)  # a read that showed less was wrong
     since = now.at if state.older_since is None else state.older_since
     reign = None if state.reign is None else replace(state.reign, revoked=True)
     state = replace(state, older_since=since, reign=reign)
@@ -142,12 +147,13 @@ def _mine(state: State) -> Iterator[tuple[Write, str | None]]:
             yield write, write.base.uid
 
 
-def _run_out(settings: Settings, own: Write, now: Instant) -> bool:
+def _run_out(settings: Settings, state: State, own: Write, now: Instant) -> bool:
     """Whether others may have held since: then to see it proves nothing, somebody may have put it back (L9).
 
-    A reply proves it all the same, for it tells of the write itself; and a POST starts nothing (L11).
+    A reply proves it all the same, for it tells of the write itself; and a POST that is news starts nothing (L11).
     """
-    return own.kind is not Kind.CREATE and now.at >= own.sent_at + settings.lease_duration
+    news = own.kind is Kind.CREATE and (state.hold is None or state.hold.write != own)
+    return not news and now.at >= own.sent_at + settings.lease_duration
 
 
 def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
@@ -167,7 +173,8 @@ def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
     if own.kind is Kind.ACQUIRE:
         token = None
     reign = state.reign
-    if reign is not None and token == reign.token and now.at < reign.t0 + settings.renew_deadline:
+    running = reign is not None and not reign.lapsed and now.at < reign.t0 + settings.renew_deadline
+    if reign is not None and running and token == reign.token:
         reign = replace(reign, t0=own.sent_at)  # a claim that has run out stays so, whatever lands later (L9)
     return replace(state, reign=reign, hold=Hold(write=own, uid=sight.uid, start_at=start_at, token=token))
 
@@ -234,9 +241,12 @@ def _compared(state: State, write: Write) -> bool:
     return state.sight is not None and state.version > write.over
 
 
-def _drained(settings: Settings, state: State, now: Instant, token: int) -> State:
+def _over(settings: Settings, state: State, now: Instant, event: Drained | Lapsed) -> State:
     reign = state.reign
-    if reign is None or reign.token != token:
-        return state  # also where the gate has closed by its own look at the clock: then this term is over, too (L9)
+    if reign is None or reign.token != event.token:
+        return state
+    if isinstance(event, Lapsed):
+        return replace(state, reign=replace(reign, lapsed=True))
+    # Also where the gate has closed by its own look at the clock: then this term is over, too (L9).
     leave_by = max(reign.t0 + settings.lease_duration, now.at + settings.attempt_timeout)
     return replace(state, reign=None, closing=None, leave_by=leave_by)

@@ -68,8 +68,8 @@ def decide(settings: Settings, state: State, now: Instant) -> tuple[State, tuple
 
 
 def claim_until(settings: Settings, state: State) -> float:
-    """Until when the running term may act (L7), in local seconds; -inf without one, or after a rival was seen (L8)."""
-    if state.reign is None or state.reign.revoked:
+    """Until when the running term may act (L7), in local seconds; -inf without one, or when it is over for sure."""
+    if state.reign is None or state.reign.revoked or state.reign.lapsed:
         return -inf
     return state.reign.t0 + settings.renew_deadline
 
@@ -89,11 +89,28 @@ def phase(state: State) -> Phase:
     return Phase.STANDBY if state.known else Phase.UNKNOWN
 
 
+def look_at(settings: Settings, state: State, now: Instant) -> float:
+    """When to read, in local seconds, because nothing was heard and nothing will be written; inf: no need.
+
+    At expiry a write finds out whether the watch is deaf (L16). While nobody shall lead, or a holder has recorded a
+    huge duration, there is none for long, and so one read in a lease_duration stands in for it.
+    """
+    waits = state.known and state.reign is None and state.wish is Wish.STAND and state.flight is None
+    if not waits or state.sight is None or state.older_since is not None or state.read_after is not None:
+        return inf
+    planned = next_write(settings, state, now)
+    if planned is not None and planned[1] <= now.at + settings.lease_duration:
+        return inf
+    return state.seen_at + settings.lease_duration
+
+
 def wake_at(settings: Settings, state: State, now: Instant) -> float:
     """When time alone changes something, in local seconds; inf if only an event can."""
     times = [state.stand_back]
     if state.older_since is not None and not state.reading:
         times.append(state.older_since + settings.lease_duration)
+    if not state.reading:
+        times.append(look_at(settings, state, now))
     if state.reign is not None and state.closing is None:
         times.append(state.reign.t0 + settings.renew_deadline)
         if state.denied_since is not None:
@@ -147,7 +164,7 @@ def _why_close(settings: Settings, state: State, now: Instant) -> Reason | None:
         return Reason.LEAVING if state.wish is Wish.LEAVE else Reason.RESIGNED
     if state.sight is not None and state.sight.asks.sends_away(settings.identity):
         return Reason.ASKED
-    return Reason.RENEW_DEADLINE if now.at >= reign.t0 + settings.renew_deadline else None
+    return Reason.RENEW_DEADLINE if reign.lapsed or now.at >= reign.t0 + settings.renew_deadline else None
 
 
 def _fix_points(settings: Settings, reign: Reign, now: Instant, reason: Reason) -> Closing:
@@ -205,7 +222,8 @@ def _look(settings: Settings, state: State, now: Instant) -> tuple[State, list[A
     if not state.watching:
         return replace(state, watching=True, reading=True), [Watch()]  # it begins with a read
     believed = state.older_since is not None and now.at >= state.older_since + settings.lease_duration
-    if (state.read_after is not None or believed) and not state.reading:
+    unheard = now.at >= look_at(settings, state, now)
+    if (state.read_after is not None or believed or unheard) and not state.reading:
         return replace(state, reading=True), [Read()]
     return state, []
 

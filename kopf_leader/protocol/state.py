@@ -80,6 +80,8 @@ class Reign:
     """`sent_at` of the last accepted renewal, in seconds."""
     revoked: bool = False
     """Somebody else was seen: the claim is void whatever the clock says (L8)."""
+    lapsed: bool = False
+    """Somebody has found the claim run out, before this machine has: it stays so (L9)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +231,14 @@ class Drained:
     token: int
 
 
-Event = Seen | Absent | Accepted | Rejected | Unknown | Denied | Tick | Resign | Drained
+@dataclass(frozen=True)
+class Lapsed:
+    """Somebody has looked at the clock and found the claim of the term with this token run out."""
+
+    token: int
+
+
+Event = Seen | Absent | Accepted | Rejected | Unknown | Denied | Tick | Resign | Drained | Lapsed
 
 
 # Actions: what the machine asks for.

@@ -17,6 +17,11 @@ class Claim:
 
     deadline: float = -inf
     """T0 + renew_deadline, in seconds on the election's clock; -inf once the term is over."""
+    lapsed: bool = False
+    """Whether anybody has found it run out: then it stays so, though a renewal be confirmed late after that (L9).
+
+    Set by whoever looks, before it tells what it has found, and never taken back.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +41,15 @@ class Term:
 
     @property
     def valid(self) -> bool:
-        """Whether this term may still act, by the clock, now (L7)."""
-        return self.clock() < self.claim.deadline
+        """Whether this term may still act, by the clock, now (L7). Once False, it is never True again (L9)."""
+        if not self.claim.lapsed and self.clock() < self.claim.deadline:
+            return True
+        self.claim.lapsed = True
+        return False
 
     def remaining(self) -> float:
         """The seconds that are left if no further renewal succeeds; 0.0 when the term is over."""
-        return max(0.0, self.claim.deadline - self.clock())
+        return max(0.0, self.claim.deadline - self.clock()) if self.valid else 0.0
 
     def check(self) -> None:
         """Raise `NotLeader` when the term is over. Call it before a step that must not happen twice."""

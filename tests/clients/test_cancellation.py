@@ -147,3 +147,43 @@ async def test_closed_while_logging_in(serve, connect):
     assert "has been closed" in str(error)
     assert client._connections is None
     assert not server.connections
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["the first one", "after a 401"])
+async def test_a_login_that_takes_longer_than_a_request(again, serve, connect):
+    """L17: requests that wait for it run out of time one after the other; it goes on, and serves those that follow."""
+    server, go, logins = await serve(answer), asyncio.Event(), []
+
+    async def login():
+        logins.append(1)
+        if len(logins) > again:
+            await go.wait()
+        return kopf.ConnectionInfo(server=server.url)
+
+    known = strangers()
+    client = connect(login)
+    if again:
+        await client.read()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await (client.login() if again else client.read())
+    go.set()
+    await until_alone(known)
+    assert await client.read() == LEASE
+    assert len(logins) == 1 + again
+
+
+async def test_a_login_that_nobody_waits_for_ends_with_the_client(connect):
+    """Closing leaves no log-in behind, however long its handlers would take."""
+
+    async def login():
+        await asyncio.Event().wait()
+
+    known = strangers()
+    client = connect(login)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await client.read()
+    await client.close()
+    await until_alone(known)

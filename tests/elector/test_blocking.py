@@ -207,3 +207,28 @@ def test_a_blocked_loop_does_not_lose_the_lease(stage: Stage) -> None:
 
     asyncio.run(main())
     assert stage.holder == ""
+
+
+def test_leaving_the_block_beside_run_ends_its_work_first(stage: Stage) -> None:
+    """L12: a block that is left while another thread is in `run()` waits for the work before it releases."""
+    begun, ended = threading.Event(), list[str]()
+
+    def work(leading: Leading[threading.Event]) -> None:
+        begun.set()
+        assert leading.ended.wait(60)
+        ended.append(stage.holder)
+
+    def run() -> None:
+        with pytest.raises(RuntimeError, match="left while its work was run"):
+            elector.run(work)
+        ended.append("run")
+
+    with stage.blocking() as elector:
+        running = threading.Thread(target=run)
+        running.start()
+        assert begun.wait(60)
+    assert ended[0] == "me"
+    assert stage.holder == ""
+    running.join(60)
+    assert ended == ["me", "run"]
+    assert not stage.exits

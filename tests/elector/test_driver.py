@@ -283,3 +283,51 @@ def test_a_gate_that_closed_by_itself_gets_a_new_term(virtually: Any) -> None:
         assert one.follower.terms[1].token > term.token
 
     virtually(scene)
+
+
+def test_a_claim_that_somebody_has_found_over_ends_the_term(virtually: Any) -> None:
+    """L9: the machine hears of it while it still counts on a late reply, and begins a new term; nobody stands idle."""
+
+    async def scene(world: Any) -> None:
+        world.store.make()
+        one = world.join("one")
+        await world.until(lambda: one.follower.leading)
+        term = one.follower.terms[0]
+        deadline, term.claim.deadline = term.claim.deadline, 0.0
+        assert not term.valid
+        term.claim.deadline = deadline
+        await world.until(lambda: len(one.follower.terms) == 2, within=5)
+        assert not term.valid
+        assert one.follower.terms[1].token > term.token
+        assert [stop.reason for what, stop in one.follower.told if what == "stop"] == [Reason.RENEW_DEADLINE]
+        await asyncio.sleep(60)
+        assert one.follower.leading
+        assert len(one.follower.terms) == 2
+
+    virtually(scene)
+
+
+def test_a_standby_with_a_deaf_watch_notices_the_end_of_a_hold(virtually: Any) -> None:
+    """L16: while nobody writes, it reads once in a lease_duration: four times a minute, and never beside a leader."""
+
+    async def scene(world: Any) -> None:
+        world.store.make()
+        one, two = world.join("one"), world.join("two")
+        await asyncio.sleep(5)
+        before = [each.client.requests["get"] for each in (one, two)]
+        await asyncio.sleep(600)
+        assert [each.client.requests["get"] for each in (one, two)] == before
+        world.store.annotate(hold="an upgrade")
+        await asyncio.sleep(600)
+        spent = [each.client.requests["get"] - had for each, had in zip((one, two), before, strict=True)]
+        assert all(39 <= each <= 41 for each in spent)
+        for each in (one, two):
+            each.client.fault = deaf
+        world.store.annotate(hold=None)
+        await world.until(lambda: one.follower.leading or two.follower.leading, within=15.5)
+
+    async def deaf(verb: str) -> None:
+        if verb == "event":
+            await asyncio.Event().wait()
+
+    virtually(scene)

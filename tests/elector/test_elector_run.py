@@ -288,3 +288,57 @@ def test_cancelled_at_any_await_it_leaves_nothing_behind(scene: Any, use: Callab
             assert await until_cancelled(world, electors, steps), f"held after {steps} steps"
 
         scene(act)
+
+
+def test_a_renewal_that_is_confirmed_late_does_not_bring_a_term_back(scene: Any) -> None:
+    """L9: who has seen its term run out stops, and is started anew in the next one; the claim does not revive."""
+
+    async def act(world: Any, electors: Electors) -> None:
+        tokens: list[int] = []
+
+        async def work(leading: Leading[asyncio.Event]) -> str:
+            tokens.append(leading.term.token)
+            if len(tokens) > 1:
+                return "done"
+            leading.term.claim.deadline = 0.0
+            with pytest.raises(NotLeader):
+                leading.term.check()
+            world.store.annotate(note="the next step moves the deadline")
+            await asyncio.sleep(0.1)
+            leading.term.check()
+            raise AssertionError("the term has come back")
+
+        async with electors.make("me") as elector:
+            assert await elector.run(work) == "done"
+        assert len(tokens) == 2
+
+    scene(act)
+
+
+def test_leaving_the_block_beside_run_ends_its_work_first(scene: Any) -> None:
+    """L12: a block that is left while `run()` goes on in a task of its own waits for the work before it releases."""
+
+    async def act(world: Any, electors: Electors) -> None:
+        ended: list[str] = []
+
+        async def work(leading: Leading[asyncio.Event]) -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                await asyncio.sleep(1)
+                assert electors.holder == "me"
+                ended.append("me")
+
+        with pytest.raises(KeyError):
+            async with electors.make("me") as elector:
+                running = asyncio.create_task(elector.run(work))
+                await world.until(lambda: electors.holder == "me")
+                await asyncio.sleep(5)
+                raise KeyError
+        assert ended == ["me"]
+        assert electors.holder == ""
+        with pytest.raises(RuntimeError, match="left while its work was run"):
+            await running
+        assert electors.exits == []
+
+    scene(act)

@@ -53,3 +53,44 @@ def test_who_comes_back_to_its_own_hold_takes_it_up_at_once():
     a.heal()
     world.wait_for(lambda: a.open, within=3)
     assert len(checker.terms) == 2
+
+
+def test_a_creation_that_has_run_out_is_no_hold_when_it_comes_back():
+    """L9, L11: nor is my POST, once confirmed, when others may have held since: its wait was for an earlier hold."""
+    world, _ = stage(lease=None)
+    a = world.add("a")
+    world.wait_for(lambda: a.state.hold is not None, within=1)
+    saved = dict(world.store.lease["spec"])
+    isolate(a)
+    b = world.add("b")
+    world.wait_for(lambda: b.open, within=16)
+    isolate(b)
+    world.store.restore(saved)
+    a.deafen()
+    a.heal()
+    world.run_for(9)
+    assert b.open
+    assert not a.running
+    world.wait_for(lambda: a.open, within=8)
+
+
+def test_a_version_that_is_used_twice_shows_the_past():
+    """D19: a read of the version last seen with another content tells of a lost history as an older version does."""
+    world, _ = stage()
+    a = lead(world, "a")
+    world.add("b")
+    world.run_for(1)
+    store = world.store
+    version, other = store.version, {**store.lease["spec"], "holderIdentity": "c_0"}
+    store.version -= 1  # restored, and written by somebody who has not seen what was lost
+    for each in world.candidates.values():
+        each.deafen()
+    store.restore(other)
+    assert store.version == version
+    before = a.state.last_write
+    a.break_watch()
+    world.run_for(0.5)
+    assert a.state.older_since is not None
+    assert not a.open
+    world.run_for(5)
+    assert a.state.last_write == before

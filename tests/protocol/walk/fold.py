@@ -114,8 +114,7 @@ class Ink:
             state.over,
             state.wish,
         )
-        # When it was last seen matters only for reads sent earlier.
-        self.time(state.seen_at, oldest=None if reads else -1.0)
+        self.time(state.seen_at)
         self.time(state.changed_at)
         self.time(state.older_since)
         self.time(state.read_after, oldest=None if reads else -1.0)
@@ -157,7 +156,7 @@ class Ink:
                 self.versions.append(hold.token)
         if reign is not None:
             self.versions.append(reign.token)
-            self.marks.append(reign.revoked)
+            self.marks.append((reign.revoked, reign.lapsed))
             self.time(reign.t0)
         if closing is not None:
             self.marks += (closing.reason, closing.exited)
