@@ -200,7 +200,7 @@ def test_l7_the_claim_runs_out_by_itself(step):
     assert claim_until(a.settings, State()) == -inf
 
 
-@catches("patient with rivals", "deletion ignored by the leader")
+@catches("patient with rivals", "deletion ignored by the leader", "denial ignored")
 def test_l8_a_rival_a_deletion_a_refusal_end_the_term_at_once(step):
     """L8: another holder, a deletion, or a lasting 401/403 ends the term at once, not at the renew deadline."""
     for fault, reason, within in (
