@@ -26,3 +26,9 @@ def test_they_are_numbered_in_the_order_of_reading() -> None:
     """01, 02, …, without a gap."""
     numbers = [int(match[1]) for folder in FOLDERS if (match := re.match(r"(\d\d)-", folder))]
     assert numbers == list(range(1, len(FOLDERS) + 1))
+
+
+def test_the_index_has_them_all() -> None:
+    """examples/README.md links to each."""
+    index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[(\S+)\]\(\1/README\.md\) \|", index, re.MULTILINE) == FOLDERS
