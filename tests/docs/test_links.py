@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 IGNORED = {".venv", "node_modules", "build", "dist"}
-LINK = re.compile(r"(?<!!)\[[^\]\[]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)(?: +\"[^\"]*\")?\)|<(?:img|a)\b[^>]*?(?:src|href)=\"([^\"]+)\"")
 FENCE = re.compile(r"^ *(```|~~~).*?^ *\1", re.MULTILINE | re.DOTALL)
 
 
@@ -24,6 +24,11 @@ def pages() -> list[Path]:
 def prose(path: Path) -> str:
     """A page without its blocks of code."""
     return FENCE.sub("", path.read_text(encoding="utf-8"))
+
+
+def links(path: Path) -> list[str]:
+    """Where the links and pictures of a page lead."""
+    return [one or other for one, other in LINK.findall(prose(path))]
 
 
 def anchors(path: Path) -> set[str]:
@@ -42,7 +47,7 @@ def anchors(path: Path) -> set[str]:
 @pytest.mark.parametrize("page", pages(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     """To a file of this project; and where it names a heading, to a heading of that page."""
-    for link in LINK.findall(prose(page)):
+    for link in links(page):
         if re.match(r"[a-z]+:", link):
             continue
         target, _, anchor = link.partition("#")
@@ -65,6 +70,8 @@ def test_the_index_has_every_page() -> None:
 def test_headings_are_found(tmp_path: Path) -> None:
     """The check can fail: anchors are GitHub's, code is no prose."""
     page = tmp_path / "page.md"
-    page.write_text("# One, two `three`\n\n## Again\n\n```\n# no heading [x](nowhere)\n```\n\n## Again\n\n[y](z.md)\n")
+    lines = ["# One, two `three`", "## Again", "```", "# no heading [x](nowhere)", "```", "## Again"]
+    lines += ["[y](z.md)", '![p](q.svg "r")', '<img src="s.svg">']
+    page.write_text("\n\n".join(lines))
     assert anchors(page) == {"one-two-three", "again", "again-1"}
-    assert LINK.findall(prose(page)) == ["z.md"]
+    assert links(page) == ["z.md", "q.svg", "s.svg"]

@@ -48,6 +48,14 @@ class Place:
         )
         return self.replicas
 
+    def install(self, definition: dict[str, Any]) -> None:
+        """A definition of a resource, unless it is there; it is served when this returns."""
+        status, answer = self.admin.attempt("POST", CRDS, definition)
+        assert status in (201, 409), answer
+        spec = definition["spec"]
+        path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+        self.wait(lambda: self.admin.attempt("GET", path)[0] == 200, f"{path} to be served")
+
     def start(self, name: str, **variables: str) -> None:
         self.replicas.start(name, kubeconfig=self.kubeconfig, environment={"POD_NAME": f"pod-{name}", **variables})
 

@@ -1,8 +1,11 @@
 """examples/09-fencing, on both API servers: a former leader's write is refused, and without the fence it is not."""
 
 import importlib.util
+import os
 import shlex
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +130,25 @@ def test_a_frozen_leader_s_late_write(place: Place, path: Path) -> None:
     )
     place.replicas["b"].stop()
     assert place.replicas["b"].wait() == 0, place.replicas.tails()
+
+
+LATE = """
+import logging
+import types
+import kopf, kopf_leader
+import handlers
+handlers.raise_the_fence(term=types.SimpleNamespace(token=9))
+kopf_leader.current_term = lambda: types.SimpleNamespace(token=5)  # of the former leader, within its handler
+try:
+    handlers.store(spec={"field": "late"}, name="one", logger=logging.getLogger())
+except kopf.PermanentError as error:
+    print(error)
+"""
+
+
+def test_the_handler_of_a_former_leader_gives_up(path: Path) -> None:
+    """The example's own handler, with a token of the past: nothing is stored, and kopf is told not to try again."""
+    env = {**os.environ, "PYTHONPATH": f"{FOLDER.parents[1]}{os.pathsep}{FOLDER}", "TABLE": str(path)}
+    done = subprocess.run([sys.executable, "-c", LATE], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "The token 5 is of a former leader: this write is refused.\n", done.stderr
+    assert rows(path) == {}
