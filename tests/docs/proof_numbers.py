@@ -44,8 +44,8 @@ leases | `tests/protocol/test_simulation.py`, \
 | **Mutants** of the driver that a schedule must find | {len(MUTANTS)} | `tests/simulation/test_mutants.py` |
 | **Cancelled, struck by an error, asked to leave** at every suspension of the driver; of the gate likewise | every \
 suspension | `tests/simulation/test_cancelled_driver.py`, `test_cancelled_gate.py` |
-| **Processes**: real operators, kube-apiserver and etcd; killed, frozen, cut off; handlers write their own history | most \
-tests end with the history checker | `tests/e2e` |
+| **Processes**: real operators, kube-apiserver and etcd; killed, frozen, cut off; handlers write their own history | \
+most tests end with the history checker | `tests/e2e` |
 | **The history checker** itself: bad histories that it must refuse, and say why | each is refused for its reason | \
 `tests/testing/test_history.py` |
 
