@@ -45,7 +45,7 @@ leases | `tests/protocol/test_simulation.py`, \
 | **Cancelled, struck by an error, asked to leave** at every suspension of the driver; of the gate likewise | every \
 suspension | `tests/simulation/test_cancelled_driver.py`, `test_cancelled_gate.py` |
 | **Processes**: real operators, kube-apiserver and etcd; killed, frozen, cut off; handlers write their own history | \
-most tests end with the history checker | `tests/e2e` |
+most tests end with the history checker | `tests/e2e`; [fault-matrix.md](fault-matrix.md), recorded |
 | **The history checker** itself: bad histories that it must refuse, and say why | each is refused for its reason | \
 `tests/testing/test_history.py` |
 
