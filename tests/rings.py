@@ -43,6 +43,7 @@ RINGS = (
     Ring("docs", "the documentation: does it say what the code says?", workers=0),
     Ring("cli", "the command line, the environment, the examples; the commands on both API servers", real=True),
     Ring("scripts", "without kopf, and by other clients: whole processes on both API servers", real=True),
+    Ring("examples", "every example: does it do what its README says, on both API servers?", real=True),
     Ring("package", "wheel, sdist and image: do they work where nothing else is installed?", workers=0),
     Ring(
         "simulation", "the driver on the embedded API server, under schedules of faults: does the claim hold for hours?"

@@ -1,12 +1,10 @@
-"""The migration from kopf's peering: what is asked for and refused, and the example as real processes."""
+"""The migration from kopf's peering: what is asked for and refused; the example is run in tests/examples."""
 
 import shlex
 
 import pytest
-import yaml
 
-from kopf_leader.gate.options import MIN_GRACE
-from tests.cli.test_ways import EXAMPLES, QUICK, scene  # noqa: F401 (a fixture)
+from tests.cli.test_ways import EXAMPLES
 
 ON = ("--enable-leader-election", "--leader-election-id=x", "--leader-election-namespace=default")
 FOLDER = EXAMPLES / "06-from-peering"
@@ -65,26 +63,3 @@ def test_the_readme_shows_what_is_run_here():
     shown = (FOLDER / "README.md").read_text()
     for command in (OLD, MIGRATING, NEW):
         assert shlex.join(command).replace("kopf_leader", "kopf-leader") in shown
-
-
-def test_the_example_waits_for_the_old_version_and_then_handles(scene):  # noqa: F811 (the fixture)
-    """The old version works, the migrating one is paused; the old one ends, and the other handles."""
-    quick = [MIGRATING[-1].replace("30s", f"{MIN_GRACE:g}s") if word == MIGRATING[-1] else word for word in MIGRATING]
-    scene = scene("06-from-peering", replicas=(), command=OLD, variables=QUICK)
-    for body in yaml.safe_load_all((FOLDER / "peering.yaml").read_text()):
-        names = {"CustomResourceDefinition": "customresourcedefinitions", "ClusterKopfPeering": "clusterkopfpeerings"}
-        scene.server.create(names[body["kind"]], body)
-    replicas, kubeconfig = scene.replicas, scene.kubeconfig
-    old = replicas.start("old", kubeconfig=kubeconfig)
-    scene.handle("one")
-    replicas.command[1:] = ["-m", *quick]
-    new = replicas.start("new", kubeconfig=kubeconfig, environment={"POD_NAME": "pod-new"})
-    replicas.wait_until(lambda: "and paused: others are at work" in new.text(), what="the pause")
-    scene.handle("two")
-    assert "two" not in new.text()
-    old.stop()
-    assert old.wait() == 0
-    scene.handle("three")
-    assert "three" in new.text()
-    assert scene.leader() == "new"
-    assert replicas.stop()["new"] == 0

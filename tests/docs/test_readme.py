@@ -32,11 +32,3 @@ def test_every_flag_and_variable_exists(page: str) -> None:
         assert flag in help_, f"{page} names {flag}"
     for variable in re.findall(r"KOPF_RUN_[A-Z_]*LEADER_ELECTION[A-Z_]*|KOPF_RUN_[A-Z_]+_BIND_ADDRESS", text):
         assert variable in help_, f"{page} names {variable}"
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_link_leads_somewhere(page: str) -> None:
-    """Each relative link leads to a file of this repository."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"

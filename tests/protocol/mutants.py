@@ -278,6 +278,18 @@ def _only_ours(body: dict[str, Any], send: Send) -> None:
     }
 
 
+def _without_transitions(body: dict[str, Any], send: Send) -> None:
+    body["spec"].pop("leaseTransitions", None)
+
+
+def _as_isoformat_does(body: dict[str, Any], send: Send) -> None:
+    body["spec"].update({key: value[:19] + "Z" for key, value in body["spec"].items() if key.endswith("Time")})
+
+
+def _same_time(body: dict[str, Any], send: Send) -> None:
+    body["spec"]["renewTime"] = body["spec"].get("acquireTime")
+
+
 def mutants() -> dict[str, Step]:
     """All of them, by what they do; fresh, as some remember."""
     return {
@@ -300,6 +312,9 @@ def mutants() -> dict[str, Step]:
         "PUT without uid": rewritten(_without_uid),
         "PUT drops what it does not know": rewritten(_only_ours),
         "transitions beyond an int32": rewritten(_one_more),
+        "a field left out": rewritten(_without_transitions),
+        "no fractional digits": rewritten(_as_isoformat_does),
+        "renewTime stands still": rewritten(_same_time),
         "stopped term resumed": resume(),
         "release before the drain": release_first(),
         "no drain budget": no_budget(),

@@ -11,6 +11,7 @@ from kopf_leader.testing.candidate import Candidate
 from kopf_leader.testing.world import EMPTY, Step, World
 from tests.protocol.checker import Checker
 from tests.protocol.mutants import mutants
+from tests.protocol.walk import flaws as walked
 
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 
@@ -55,7 +56,7 @@ def catches(*flaws: str) -> Callable[[Callable[[Step], None]], Callable[[], None
             test(good)
             for flaw in flaws:
                 with pytest.raises((AssertionError, TimeoutError)):
-                    test(mutants()[flaw])
+                    test({**walked.flaws(), **mutants()}[flaw])
                     pytest.fail(f"it does not notice: {flaw}", pytrace=False)
 
         del run.__wrapped__  # type: ignore[attr-defined]  # pytest would ask for a fixture named `step`

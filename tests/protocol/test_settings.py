@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from kopf_leader.errors import SettingsError
+from kopf_leader.protocol import settings as settings_module
 from kopf_leader.protocol.durations import parse_duration
 from kopf_leader.protocol.settings import Settings
 
@@ -75,6 +76,20 @@ def test_each_inequality_has_its_border_and_its_sentence(border):
     with pytest.raises(SettingsError, match=words) as caught:
         Settings(**NAMES, **{**GOOD, **inside, **outside})
     assert len(caught.value.sentences) == 1
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_a_rule_that_is_not_checked_is_noticed(border, monkeypatch):
+    """L18: the test of the borders is alive: without its rule, it fails."""
+    checked = settings_module._check_inequalities
+    words = BORDERS[border][2]
+    monkeypatch.setattr(
+        settings_module,
+        "_check_inequalities",
+        lambda settings: [sentence for sentence in checked(settings) if words not in sentence],
+    )
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_each_inequality_has_its_border_and_its_sentence(border)
 
 
 def test_the_defaults_are_client_gos():

@@ -196,6 +196,14 @@ class Sleeps(Driver):
             return Tick()
 
 
+class LeavesItsClient(Driver):
+    """Ends without closing the client that it was given."""
+
+    async def _close(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._observer.end()
+
+
 MUTANTS: dict[str, Callable[..., Driver]] = {
     "outcome swallowed as accepted": SwallowsFailures,
     "sent_at from the reply": CountsFromTheReply,
@@ -209,4 +217,5 @@ MUTANTS: dict[str, Callable[..., Driver]] = {
     "claim left alive": KeepsTheClaim,
     "time of the loop": MeasuresWithTheLoop,
     "no nap": Sleeps,
+    "client left open": LeavesItsClient,
 }

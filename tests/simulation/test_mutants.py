@@ -22,6 +22,7 @@ CAUGHT_BY = {
     "claim left alive": "L7",
     "time of the loop": "I1",
     "no nap": "I1",
+    "client left open": "L15",
 }
 
 
