@@ -8,9 +8,10 @@ from kopf_leader.cli.lease.asking import Request, pursue
 from kopf_leader.cli.lease.command import DONE, UNDONE, lease_options, wait_options
 from kopf_leader.cli.lease.lookout import Standing
 from kopf_leader.cli.lease.request import Changes, Settled
+from kopf_leader.cli.lease.show import MAX_REASON
+from kopf_leader.cli.lease.show import reason as shown
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.record import HOLD, Sight
-
-MAX_REASON = 1000  # characters
 
 
 @click.command()
@@ -31,13 +32,13 @@ def hold(*, reason: str, timeout: float, no_wait: bool, **where: Any) -> None:
         raise click.UsageError(f"--reason is for those who will wonder: write 1 to {MAX_REASON} characters.")
 
     def decide(sight: Sight) -> Changes:
-        if sight.asks.hold not in (None, reason):
-            said = f"The Lease is on hold already ({sight.asks.hold}): kopf-leader resume ends that, then hold it anew."
-            raise Settled(UNDONE, said)
+        if sight.asks.hold is not None and sight.asks.hold != reason:
+            already = f"The Lease is on hold already ({shown(sight.asks.hold)})"
+            raise Settled(UNDONE, f"{already}: kopf-leader resume ends that, then hold it anew.")
         return {HOLD: reason}
 
     def said(before: Sight) -> str:
-        holder = before.record.holder
+        holder = plain(before.record.holder)
         return f"The Lease is on hold; {holder} is to release it." if holder else "The Lease is on hold."
 
     def outcome(_: Sight, standing: Standing) -> tuple[int, str] | None:
@@ -46,7 +47,7 @@ def hold(*, reason: str, timeout: float, no_wait: bool, **where: Any) -> None:
         if standing.state == "held":
             return DONE, "Nobody leads."
         if standing.state == "expired":
-            return DONE, f"Nobody leads: {standing.record.holder} has been silent for {standing.silence:.1f} s."
+            return DONE, f"Nobody leads: {plain(standing.record.holder)} has been silent for {standing.silence:.1f} s."
         return None
 
     request = Request(decide=decide, said=said, outcome=outcome)

@@ -8,6 +8,8 @@ from kopf_leader.cli.lease.asking import Request, pursue, taken
 from kopf_leader.cli.lease.command import DONE, lease_options, wait_options
 from kopf_leader.cli.lease.lookout import Standing
 from kopf_leader.cli.lease.request import Changes, Settled
+from kopf_leader.cli.lease.show import reason
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.record import HOLD, TRANSFER_TO, Sight
 
 
@@ -30,12 +32,12 @@ def resume(*, timeout: float, no_wait: bool, **where: Any) -> None:
 
     def said(before: Sight) -> str:
         if before.asks.hold is not None:
-            return f"The hold is ended ({before.asks.hold})."
+            return f"The hold is ended ({reason(before.asks.hold)})."
         return "The transfer is withdrawn."
 
     def outcome(before: Sight, standing: Standing) -> tuple[int, str] | None:
         if standing.leads and (standing.proven or taken(before, standing)):
-            return DONE, f"{standing.record.holder} leads."
+            return DONE, f"{plain(standing.record.holder)} leads."
         return None
 
     pursue(Request(decide=decide, said=said, outcome=outcome), timeout=timeout, no_wait=no_wait, where=where)

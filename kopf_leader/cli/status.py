@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, absent, lease_options, perform, seconds
+from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, absent, lease_options, perform, say, seconds
 from kopf_leader.cli.lease.lookout import Condition, Lookout, Standing
 from kopf_leader.cli.lease.reach import Where
 from kopf_leader.cli.lease.show import FORMATS, Printer, describe
@@ -80,7 +80,7 @@ async def _once(reached: Reached, lookout: Lookout, printer: Printer, observe: f
         raise absent(reached.place)
     click.echo(printer.text(standing))
     if standing.state == "silent":
-        click.echo(
+        say(
             f"Nothing was renewed for {standing.silence:.1f} s: the holder may be dead, "
             f"--observe {standing.duration:g}s tells.",
             err=True,
@@ -111,7 +111,7 @@ async def _wait(lookout: Lookout, printer: Printer, met: Condition, timeout: flo
         click.echo(printer.text(standing))
     if not done:
         trouble = f" The last error: {lookout.trouble}" if lookout.trouble is not None else ""
-        click.echo(f"The time is up ({timeout:g} s): {describe(standing)}.{trouble}", err=True)
+        say(f"The time is up ({timeout:g} s): {describe(standing)}.{trouble}", err=True)
     return DONE if done else UNDONE
 
 

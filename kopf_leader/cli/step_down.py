@@ -8,6 +8,7 @@ from kopf_leader.cli.lease.asking import Request, led, pursue, taken
 from kopf_leader.cli.lease.command import DONE, UNDONE, lease_options, wait_options
 from kopf_leader.cli.lease.lookout import Standing
 from kopf_leader.cli.lease.request import Changes
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.record import ANYBODY, TRANSFER_TO, Sight
 
 
@@ -30,10 +31,11 @@ def step_down(*, timeout: float, no_wait: bool, **where: Any) -> None:
             return None
         holder = standing.record.holder
         if holder == before.record.holder:
-            return UNDONE, f"{holder} leads again, in a new term: no other candidate took over."
-        return DONE, f"{holder} leads."
+            return UNDONE, f"{plain(holder)} leads again, in a new term: no other candidate took over."
+        return DONE, f"{plain(holder)} leads."
 
-    request = Request(
-        decide=decide, said=lambda before: f"Asked {before.record.holder} to step down.", outcome=outcome, consumed=True
-    )
+    def said(before: Sight) -> str:
+        return f"Asked {plain(before.record.holder)} to step down."
+
+    request = Request(decide=decide, said=said, outcome=outcome, consumed=True)
     pursue(request, timeout=timeout, no_wait=no_wait, where=where)

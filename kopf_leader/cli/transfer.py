@@ -6,10 +6,12 @@ from typing import Any
 import click
 
 from kopf_leader.cli.lease.asking import Request, led, pursue, taken
-from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, lease_options, wait_options
+from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, lease_options, say, wait_options
 from kopf_leader.cli.lease.lookout import Standing
 from kopf_leader.cli.lease.request import Changes, Settled
+from kopf_leader.cli.lease.show import reason
 from kopf_leader.cli.refused import Refused
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.record import ANYBODY, TRANSFER_TO, Asks, Sight
 from kopf_leader.protocol.settings import MAX_NAME
 
@@ -40,9 +42,9 @@ def transfer(*, target: str, force: bool, timeout: float, no_wait: bool, **where
     def decide(sight: Sight) -> Changes:
         holder = led(sight, where["lease_id"])
         if wanted.calls(holder):
-            raise Settled(DONE, f"{holder} leads already.")
+            raise Settled(DONE, f"{plain(holder)} leads already.")
         if sight.asks.hold is not None:
-            raise Settled(UNDONE, f"The Lease is on hold ({sight.asks.hold}): kopf-leader resume ends that.")
+            raise Settled(UNDONE, f"The Lease is on hold ({reason(sight.asks.hold)}): kopf-leader resume ends that.")
         return {TRANSFER_TO: target}
 
     def outcome(before: Sight, standing: Standing) -> tuple[int, str] | None:
@@ -50,8 +52,8 @@ def transfer(*, target: str, force: bool, timeout: float, no_wait: bool, **where
             return None
         holder = standing.record.holder
         if wanted.calls(holder):
-            return DONE, f"{holder} leads."
-        return UNDONE, f"{holder} leads: no candidate called {target} took over in time."
+            return DONE, f"{plain(holder)} leads."
+        return UNDONE, f"{plain(holder)} leads: no candidate called {target} took over in time."
 
     request = Request(
         decide=decide, said=lambda before: _said(before, target), outcome=outcome, consumed=True, prepare=prepare
@@ -64,7 +66,7 @@ async def _look_up(reached: Reached, target: str, *, force: bool) -> None:
     name = target.rpartition("_")[0] or target
     found = await reached.client.pod(name) if _POD.fullmatch(name) else "unknown"
     if found == "unknown":
-        click.echo(
+        say(
             f"It was not checked that there is a pod {name}: a name that no candidate bears costs one retry period "
             "without a leader, and then anybody leads.",
             err=True,
@@ -84,4 +86,4 @@ async def _look_up(reached: Reached, target: str, *, force: bool) -> None:
 def _said(before: Sight, target: str) -> str:
     priority = before.asks.priority
     again = f" It has the priority {priority}, and asks for the lead again if {target} has a lower one."
-    return f"Asked {before.record.holder} to let {target} lead.{again if priority > 0 else ''}"
+    return f"Asked {plain(before.record.holder)} to let {target} lead.{again if priority > 0 else ''}"

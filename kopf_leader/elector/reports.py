@@ -9,6 +9,7 @@ import logging
 from kopf_leader.elector.clock import Clock
 from kopf_leader.elector.observer import Observer, Request, WatchEnd
 from kopf_leader.errors import LeaseAPIError
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.plan import free_at
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Instant, Reason, State, StopLeading, Wish
@@ -158,7 +159,7 @@ class Reporter(Observer):
                 "nothing runs under that name any more, release it: kubectl patch lease -n %s %s --type=merge "
                 '-p \'{"spec":{"holderIdentity":"","leaseDurationSeconds":1}}\'',
                 self._lease,
-                record.holder,
+                plain(record.holder),
                 silent,
                 record.duration,
                 self._settings.namespace,
@@ -173,7 +174,8 @@ class Reporter(Observer):
 
 
 def _holder_of(state: State) -> str:
-    return state.sight.record.holder if state.sight is not None else ""
+    """Who holds it, fit to be shown."""
+    return plain(state.sight.record.holder) if state.sight is not None else ""
 
 
 def describe(error: Exception) -> str:
@@ -182,4 +184,4 @@ def describe(error: Exception) -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return "no answer in time."
-    return f"{type(error).__name__}: {error}."
+    return f"{type(error).__name__}: {plain(error)}."

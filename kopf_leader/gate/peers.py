@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from kopf_leader.protocol.plain import plain
+
 TOP_PRIORITY = 2147483647  # whatever the others' priorities are: kopf yields to equal ones and higher ones only
 PARTING = 10  # seconds for which the record of a holder that leaves goes on holding off others
 DEFAULT_LIFETIME = 60  # kopf `configuration.py`, `PeeringSettings.lifetime`
@@ -34,7 +36,7 @@ class Peer:
     priority: float
 
     def __str__(self) -> str:
-        return f"{self.identity} (priority {self.priority:g})"
+        return f"{plain(self.identity)} (priority {self.priority:g})"
 
 
 class Sights:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from kopf_leader.elector.election import Election
 from kopf_leader.operations.pulse import Pulse
 from kopf_leader.operations.view import View
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.state import Wish
 
 BEAT = 1.0  # seconds between two looks at the loops
@@ -121,7 +122,7 @@ def answer(checks: Iterable[Check], *, endpoint: str, verbose: bool = False, exc
             healthy = False
             lines.append(f"[-]{check.name} failed: {failure.removesuffix('.')}")
     if excluded:
-        names = ", ".join(f'"{name}"' for name in sorted(excluded))
+        names = ", ".join(f'"{plain(name)}"' for name in sorted(excluded))
         lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
     if healthy and not verbose:
         return Answer(healthy, "ok")

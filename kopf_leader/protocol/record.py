@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kopf_leader.protocol.plain import plain
+
 API_VERSION = "coordination.k8s.io/v1"
 MAX_TRANSITIONS = 2_147_483_647  # int32: one more is refused by the API server for good (L3)
 MAX_DURATION = 2_147_483_647  # int32, too
@@ -105,7 +107,9 @@ def version_of(thing: Mapping[str, Any]) -> int:
     metadata = thing.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, Mapping) else None
     if not (isinstance(version, str) and version.isascii() and version.isdigit()):
-        raise ValueError(f"The API server answered with the resourceVersion {version!r}, which is no integer.")
+        raise ValueError(
+            f"The API server answered with the resourceVersion {plain(repr(version))}, which is no integer."
+        )
     return int(version)
 
 

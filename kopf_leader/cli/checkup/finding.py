@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+from kopf_leader.cli.lease.command import MAX_SAID
 from kopf_leader.cli.lease.reach import Place
+from kopf_leader.protocol.plain import plain
 
 FORMATS = ("table", "json", "yaml")
 
@@ -31,6 +33,12 @@ class Finding:
     """What is the case."""
     change: str | None = None
     """What to do about it; always there unless the result is OK."""
+
+    def __post_init__(self) -> None:
+        """Both may quote what a server or somebody else's Lease says, whoever wrote the check."""
+        object.__setattr__(self, "found", plain(self.found, MAX_SAID))
+        if self.change is not None:
+            object.__setattr__(self, "change", plain(self.change, MAX_SAID))
 
 
 def ok(check: str, found: str) -> Finding:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from kopf_leader.cli.checkup.finding import Finding, fail, ok, warn
 from kopf_leader.cli.lease.lookout import Lookout, Standing
 from kopf_leader.cli.lease.reach import Place
+from kopf_leader.cli.lease.show import reason
 from kopf_leader.clients.base import LeaseClient
 from kopf_leader.errors import LeaseAPIError
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.record import ANYBODY, sight_of, whole_seconds
 from kopf_leader.protocol.settings import Settings
 
@@ -75,26 +77,26 @@ def _judge(place: Place, standing: Standing, settings: Settings) -> Iterator[Fin
 
 
 def _holder(place: Place, standing: Standing, settings: Settings) -> Finding:
-    record = standing.record
-    if not record.holder:
+    if not standing.record.holder:
         return _free(standing)
+    holder = plain(standing.record.holder)
     silence = f"no renewal was seen for {standing.silence:.1f} s of {standing.duration:g} s"
     if standing.proven:
-        return ok("holder", f"{record.holder} leads, and was seen to renew")
+        return ok("holder", f"{holder} leads, and was seen to renew")
     release = (
         f"if nothing runs under that name any more, kubectl patch lease -n {place.namespace} {place.name} --type=merge "
         '-p \'{"spec":{"holderIdentity":"","leaseDurationSeconds":1}}\''
     )
     if standing.duration > GHOSTLY * settings.lease_duration:
-        return fail("holder", f"{record.holder}: {silence}, for which everybody waits", release)
+        return fail("holder", f"{holder}: {silence}, for which everybody waits", release)
     if standing.state == "expired":
         return fail(
             "holder",
-            f"{record.holder} is gone ({silence}), and nobody has taken over",
+            f"{holder} is gone ({silence}), and nobody has taken over",
             "start the operator, or look at the logs of its replicas",
         )
     change = f"look for longer: --observe {standing.duration:g}s"
-    return warn("holder", f"{record.holder}: {silence}", change)
+    return warn("holder", f"{holder}: {silence}", change)
 
 
 def _free(standing: Standing) -> Finding:
@@ -112,10 +114,10 @@ def _requests(place: Place, standing: Standing) -> Finding:
     asks, holder = standing.asks, standing.record.holder
     resume = f"kopf-leader resume {place.name} -n {place.namespace}"
     if asks.hold is not None:
-        return warn("requests", f"on hold, nobody leads: {' '.join(asks.hold.split())}", f"{resume} ends that")
+        return warn("requests", f"on hold, nobody leads: {reason(asks.hold)}", f"{resume} ends that")
     if asks.transfer_to and holder:
-        whom = "anybody else" if asks.transfer_to == ANYBODY else asks.transfer_to
-        stands = "leads already" if asks.calls(holder) else f"has not got the lead from {holder} yet"
+        whom = "anybody else" if asks.transfer_to == ANYBODY else plain(asks.transfer_to)
+        stands = "leads already" if asks.calls(holder) else f"has not got the lead from {plain(holder)} yet"
         return warn("requests", f"a transfer to {whom} stands on the Lease, who {stands}", f"{resume} withdraws it")
     return ok("requests", "none")
 

@@ -4,13 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import click
-
-from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, perform
+from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, perform, say
 from kopf_leader.cli.lease.lookout import Lookout, Standing
 from kopf_leader.cli.lease.reach import Where
 from kopf_leader.cli.lease.request import Changes, Settled, ask, mandate
-from kopf_leader.cli.lease.show import describe, requests
+from kopf_leader.cli.lease.show import describe, reason, requests
 from kopf_leader.protocol.record import Sight
 
 
@@ -40,9 +38,9 @@ def pursue(request: Request, *, timeout: float, no_wait: bool, where: dict[str, 
         try:
             before = await ask(reached, request.decide, consumed=request.consumed)
         except Settled as settled:
-            click.echo(str(settled), err=settled.status != DONE)
+            say(str(settled), err=settled.status != DONE)
             return settled.status
-        click.echo(request.said(before))
+        say(request.said(before))
         return DONE if no_wait else await _wait(reached, request, before, timeout)
 
     perform(lease, work, interrupted=f"the request may stand on the Lease, kopf-leader status {lease.lease_id} tells.")
@@ -59,12 +57,12 @@ async def _wait(reached: Reached, request: Request, before: Sight, timeout: floa
     async with Lookout(reached.client) as lookout:
         if await lookout.until(over, timeout):
             status, sentence = ended[0]
-            click.echo(sentence, err=status != DONE)
+            say(sentence, err=status != DONE)
             return status
         standing = lookout.standing()
         trouble = f" The last error: {lookout.trouble}" if lookout.trouble is not None else ""
     stands = " It is withdrawn by kopf-leader resume." if requests(standing) else ""
-    click.echo(f"The time is up ({timeout:g} s): {describe(standing)}.{stands}{trouble}", err=True)
+    say(f"The time is up ({timeout:g} s): {describe(standing)}.{stands}{trouble}", err=True)
     return UNDONE
 
 
@@ -77,7 +75,6 @@ def led(sight: Sight, lease: str) -> str:
     """The holder; raises `Settled` where there is none."""
     if sight.record.holder:
         return sight.record.holder
-    held = (
-        f", and it is on hold ({sight.asks.hold}): kopf-leader resume ends that" if sight.asks.hold is not None else ""
-    )
+    hold = sight.asks.hold
+    held = "" if hold is None else f", and it is on hold ({reason(hold)}): kopf-leader resume ends that"
     raise Settled(UNDONE, f"Nobody leads by the Lease {lease}{held}.")

@@ -13,8 +13,10 @@ from kopf_leader.cli.lease.reach import PersonsClient, Place, Where, find
 from kopf_leader.cli.refused import Refused
 from kopf_leader.errors import LeaseAPIError, SettingsError
 from kopf_leader.protocol.durations import parse_duration
+from kopf_leader.protocol.plain import plain
 
 DONE, UNDONE, FAILED, INTERRUPTED = 0, 1, 2, 130
+MAX_SAID = 3000  # characters of one sentence, some of which have names and a command in them
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -82,13 +84,18 @@ def perform(where: Where, work: Callable[[Reached], Awaitable[int]], *, interrup
         place = find(where)
         status = asyncio.run(_with_client(place, work))
     except (Refused, SettingsError, LeaseAPIError) as error:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         if interrupted:
             click.echo(f"\nInterrupted: {interrupted}", err=True)
         sys.exit(INTERRUPTED)
     sys.exit(status)
+
+
+def say(sentence: str, *, err: bool = False) -> None:
+    """Print one sentence, in one line, whatever the Lease or a server has brought into it."""
+    click.echo(plain(sentence, MAX_SAID), err=err)
 
 
 def absent(place: Place) -> Refused:

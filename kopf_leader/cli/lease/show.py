@@ -8,9 +8,11 @@ import yaml
 
 from kopf_leader.cli.lease.lookout import Standing
 from kopf_leader.cli.lease.reach import Place
+from kopf_leader.protocol.plain import plain
 from kopf_leader.protocol.record import ANYBODY
 
 FORMATS = ("table", "wide", "json", "yaml")
+MAX_REASON = 1000  # characters of a hold's reason
 _WIDTHS = {"HOLDER": 32, "STATE": 7, "RENEWED": 14}
 
 
@@ -51,7 +53,8 @@ class Printer:
     def text(self, standing: Standing) -> str:
         """What is to be printed, without the last end of line."""
         if self._form == "json":
-            return json.dumps(facts(self._place, standing), indent=None if self._stream else 2)
+            said = json.dumps(facts(self._place, standing), indent=None if self._stream else 2)
+            return said.replace("\x7f", "\\u007f")  # the one unseen character that JSON leaves as it is
         if self._form == "yaml":
             begin = "---\n" if self._stream else ""
             return begin + yaml.safe_dump(facts(self._place, standing), sort_keys=False).rstrip("\n")
@@ -82,7 +85,8 @@ class Printer:
                 "PRIORITY": str(asks.priority),
                 "VERSION": str(standing.sight.version) if standing.sight is not None else "-",
             }
-        return cells | {"REQUESTS": requests(standing) or "-"}
+        cells |= {"REQUESTS": requests(standing) or "-"}
+        return {title: plain(cell, MAX_REASON) for title, cell in cells.items()}
 
     def _line(self, cells: Iterable[str]) -> str:
         padded = (cell.ljust(width) for cell, width in zip(cells, self._widths.values(), strict=True))
@@ -103,15 +107,20 @@ def requests(standing: Standing) -> str:
     asks = standing.asks
     said = []
     if asks.hold is not None:
-        said.append(f"hold: {' '.join(asks.hold.split())}")
+        said.append(f"hold: {reason(asks.hold)}")
     if asks.transfer_to:
-        said.append("step down" if asks.transfer_to == ANYBODY else f"transfer to {asks.transfer_to}")
+        said.append("step down" if asks.transfer_to == ANYBODY else f"transfer to {plain(asks.transfer_to)}")
     return ", ".join(said)
+
+
+def reason(hold: str) -> str:
+    """Why nobody shall lead, in one line."""
+    return plain(" ".join(hold.split()), MAX_REASON)
 
 
 def describe(standing: Standing) -> str:
     """The state of the Lease as a clause, for sentences."""
-    holder = standing.record.holder
+    holder = plain(standing.record.holder)
     if standing.sight is None:
         clause = "the Lease does not exist"
     elif not holder:
