@@ -14,6 +14,8 @@ from typing import Protocol
 from aiohttp import web
 
 from kopf_leader.operations.address import Address, bind
+from kopf_leader.operations.door import Door, one_request, open_doors
+from kopf_leader.operations.door import logger as endpoints_logger
 from kopf_leader.operations.health import BEAT, Check, Health, answer
 
 logger = logging.getLogger("kopf_leader")
@@ -110,31 +112,38 @@ class OperationsServer:
 
     async def _serve(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        runners = []
+        runners: list[web.AppRunner] = []
+        doors: list[Door] = []
         try:
             for site in self._sites:
                 runner = web.AppRunner(
-                    self._application(site.endpoints), access_log=None, shutdown_timeout=_STOPPED_WITHIN / 2
+                    self._application(site.endpoints),
+                    access_log=None,
+                    shutdown_timeout=_STOPPED_WITHIN / 2,
+                    logger=endpoints_logger,
                 )
                 runners.append(runner)
                 await runner.setup()
-                await web.SockSite(runner, site.listener).start()
+                assert runner.server is not None  # noqa: S101 (since `setup()`)
+                doors.append(Door(site.listener, runner.server))
                 where = site.listener.getsockname()
                 logger.info("Serving %s at %s.", " and ".join(site.endpoints), Address(where[0], where[1]))
-            self._up.set()
-            while not self._ended.is_set():
-                self._health.beat()
-                try:
-                    async with asyncio.timeout(BEAT):
-                        await self._ended.wait()
-                except TimeoutError:
-                    continue
+            async with open_doors(doors):
+                self._up.set()
+                while not self._ended.is_set():
+                    self._health.beat()
+                    try:
+                        async with asyncio.timeout(BEAT):
+                            await self._ended.wait()
+                    except TimeoutError:
+                        continue
         finally:
             for runner in runners:
                 await runner.cleanup()
 
     def _application(self, endpoints: Iterable[str]) -> web.Application:
         application = web.Application()
+        application.on_response_prepare.append(one_request)
         for name in endpoints:
             if name == "health":
                 self._add(application, "healthz", lambda: self._health.live)
