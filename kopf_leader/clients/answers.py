@@ -7,16 +7,16 @@ load balancer or from a proxy in between and says nothing about the Lease, so it
 import email.utils
 import json
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from kopf_leader.clients import hidden
 from kopf_leader.clients.base import JSON, WatchEvent
 from kopf_leader.errors import LeaseAPIError
 
 MAX_BODY = 4 * 1024 * 1024  # bytes; etcd takes no object above 1.5 MiB
-MAX_TEXT = 300  # characters of somebody else's text in a message of ours
 EVENT_KINDS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
 # A gateway says these as well as the API server does, and they call for the same measures.
 _BELIEVED_FROM_ANYONE = frozenset({401, 403, 408, 429})
@@ -51,7 +51,7 @@ class Asked:
 
     def quote(self, text: str) -> str:
         """Somebody else's text, in one line, of bounded length and without secrets."""
-        return quote(text, self.secrets)
+        return hidden.say(text, self.secrets)
 
 
 def lease_of(asked: Asked, status: int, headers: Mapping[str, str], content: bytes) -> JSON:
@@ -100,7 +100,7 @@ def event_of(asked: Asked, line: bytes) -> WatchEvent | None:
 def failed_watch(asked: Asked, status: JSON) -> LeaseAPIError:
     """The error of a watch that ended by an ERROR event: its code stands inside a 200."""
     code = status.get("code")
-    told = code if isinstance(code, int) and not isinstance(code, bool) else None
+    told = code if isinstance(code, int) and 100 <= code < 600 else None  # a bool is none
     why = _ending(asked, status.get("message"))
     return LeaseAPIError(f"{asked} was ended by the server with the error {told}{why}.", status=told)
 
@@ -175,14 +175,6 @@ async def body_of(chunks: AsyncIterator[bytes]) -> bytes:
         if len(body) > MAX_BODY:
             raise TooLong(f"The answer is longer than {MAX_BODY} bytes.")
     return bytes(body)
-
-
-def quote(text: str, secrets: Iterable[str]) -> str:
-    """Somebody else's text, in one line, of bounded length and without these secrets."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def _object(content: bytes) -> dict[str, Any]:

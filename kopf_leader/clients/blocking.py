@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from kopf_leader.clients import answers, wires
+from kopf_leader.clients import answers, hidden, wires
 from kopf_leader.clients.answers import Asked
 from kopf_leader.clients.base import JSON, WatchEvent
 from kopf_leader.clients.threads import Exchange, Threads, TooManyThreadsError
@@ -157,9 +157,10 @@ class BlockingLeaseClient:
             raise
         except TimeoutError as exc:
             raise LeaseAPIError(f"{where} was not done within {self._login_timeout:g} s.") from exc
-        except Exception as exc:
-            said = answers.quote(str(exc), self._library.secrets)
-            raise LeaseAPIError(f"{where} failed with {type(exc).__name__}: {said}.") from exc
+        except Exception as exc:  # noqa: BLE001 (whatever it is, as above)
+            secrets = self._library.secrets
+            text, cause = hidden.told(exc, secrets)
+            raise LeaseAPIError(f"{where} failed with {type(exc).__name__}: {hidden.say(text, secrets)}.") from cause
 
     async def close(self) -> None:
         """Close the connections, also under a request or a watch that is on; idempotent."""
@@ -238,11 +239,13 @@ class BlockingLeaseClient:
         if isinstance(exc, TooManyThreadsError):
             return LeaseAPIError(f"{asked} was not sent: {exc} in threads, so the way to the server is blocked."), None
         if isinstance(exc, TimeoutError | urllib3.exceptions.TimeoutError):
+            cause = hidden.cause_of(exc, self._library.secrets)
             if streaming:
-                return LeaseAPIError(f"{asked} was silent for {self._silence:g} s."), exc
-            return LeaseAPIError(f"{asked} was not answered within {self._timeout:g} s."), exc
-        said = self._told(asked).quote(str(exc)).rstrip(".")
-        return LeaseAPIError(f"{asked} broke off, {type(exc).__name__}: {said}."), exc
+                return LeaseAPIError(f"{asked} was silent for {self._silence:g} s."), cause
+            return LeaseAPIError(f"{asked} was not answered within {self._timeout:g} s."), cause
+        told = self._told(asked)
+        text, cause = hidden.told(exc, told.secrets)
+        return LeaseAPIError(f"{asked} broke off, {type(exc).__name__}: {told.quote(text).rstrip('.')}."), cause
 
 
 def _whole(exchange: Exchange, response: Any) -> bytes:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kopf_leader.clients import tls
+from kopf_leader.clients.hidden import login_in
 
 SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 (a path)
 
@@ -24,6 +25,7 @@ class Proxy:
 
     url: str
     authorization: str | None = None
+    secrets: tuple[str, ...] = ()
 
 
 class Credentials:
@@ -31,7 +33,7 @@ class Credentials:
 
     def __init__(self, info: Any, *, token_file: str = SERVICE_ACCOUNT_TOKEN) -> None:
         self._info = info
-        self.server, self._url_login = _without_login(str(info.server).rstrip("/"))
+        self.server, self._url_login = without_login(str(info.server).rstrip("/"))
         self.session = getattr(info, "aiohttp_session", None)
         """A ready-made session (`kopf.AiohttpSession`): it carries everything else by itself."""
         self.proxy = None if self.session is not None else _find_proxy(info, self.server)
@@ -83,10 +85,8 @@ class Credentials:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not occur in any message."""
-        known = [self._field("password"), self._token, _secret_of(self.authorization), self._field("private_key_data")]
-        if self.proxy is not None:
-            known.append(_secret_of(self.proxy.authorization))
-        return tuple(secret for secret in known if isinstance(secret, str) and secret)
+        proxy = () if self.proxy is None else self.proxy.secrets
+        return (*secrets_of(self._info), *proxy, *_parts(self.authorization))
 
     def expired(self) -> bool:
         """Whether the login handlers said that they end by now (by the wall clock; naive times are UTC, as in kopf)."""
@@ -126,13 +126,23 @@ def _find_proxy(info: Any, server: str) -> Proxy | None:
         url = urllib.request.getproxies().get(parts.scheme)
     if not url:
         return None
-    url, authorization = _without_login(url)
-    return Proxy(url=url, authorization=authorization)
+    secrets = login_in(url)
+    url, authorization = without_login(url)
+    return Proxy(url=url, authorization=authorization, secrets=secrets)
 
 
-def _without_login(url: str) -> tuple[str, str | None]:
-    """A URL without user name and password, and the header that says them."""
-    parts = urllib.parse.urlsplit(url)
+def without_login(url: str) -> tuple[str, str | None]:
+    """A URL without user name and password, and the header that says them. Raises ValueError, which quotes nothing."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        sound = parts.port is None or parts.port >= 0  # asking for it raises as well
+    except ValueError:
+        sound = False
+    if not sound or "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError(
+            "the address of the server or of the proxy is no URL: in its user name and password, write what is neither "
+            "a letter nor a digit as %XX"
+        ) from None
     login, _, host = parts.netloc.rpartition("@")
     username, _, password = login.partition(":")
     basic = _basic(urllib.parse.unquote(username), urllib.parse.unquote(password)) if login else None
@@ -143,8 +153,21 @@ def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def _secret_of(authorization: str | None) -> str:
-    return (authorization or "").partition(" ")[2]
+def secrets_of(info: Any) -> tuple[str, ...]:
+    """What must not occur in any message, of what a log-in has brought, whatever that is."""
+    fields = ("password", "token", "private_key_data")
+    known = [getattr(info, name, None) for name in fields]
+    texts = (each.decode("latin-1") if isinstance(each, bytes) else each for each in known)
+    urls = (getattr(info, name, None) for name in ("server", "proxy_url"))
+    found = (*texts, *_parts(getattr(info, "scheme", None)), *(secret for url in urls for secret in login_in(url)))
+    return tuple(secret for secret in found if isinstance(secret, str) and secret)
+
+
+def _parts(authorization: object) -> tuple[str, ...]:
+    """The header's value, and what comes after its scheme; a scheme alone is no secret, if it is one that is known."""
+    if not isinstance(authorization, str) or authorization.lower() in ("bearer", "basic", "negotiate"):
+        return ()
+    return authorization, authorization.partition(" ")[2]
 
 
 def _read(path: str) -> str:

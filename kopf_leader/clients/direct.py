@@ -14,10 +14,10 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from kopf_leader.clients import answers
+from kopf_leader.clients import answers, hidden
 from kopf_leader.clients.answers import Asked
 from kopf_leader.clients.base import JSON, WatchEvent
-from kopf_leader.clients.credentials import SERVICE_ACCOUNT_TOKEN, Credentials
+from kopf_leader.clients.credentials import SERVICE_ACCOUNT_TOKEN, Credentials, secrets_of
 from kopf_leader.clients.sessions import Connections, close_all, probe
 from kopf_leader.errors import LeaseAPIError
 
@@ -231,17 +231,20 @@ class DirectLeaseClient:
             raise  # from one who has put it into a sentence already
         except TimeoutError as exc:
             raise LeaseAPIError(f"{where} was not done within {self._patience.login:g} s.") from exc
-        except Exception as exc:
-            said = f": {answers.quote(str(exc), ())}" if isinstance(exc, self.READABLE) else ""
-            raise LeaseAPIError(f"{where} failed with {type(exc).__name__}{said}.") from exc
+        except Exception as exc:  # noqa: BLE001 (whatever it is, as above)
+            if not isinstance(exc, self.READABLE):
+                raise LeaseAPIError(f"{where} failed with {type(exc).__name__}.") from hidden.stand_in(exc)
+            text, cause = hidden.told(exc, ())
+            raise LeaseAPIError(f"{where} failed with {type(exc).__name__}: {hidden.say(text, ())}.") from cause
         if getattr(info, "server", None) is None:
             raise LeaseAPIError(f"{where} brought no credentials: no login handler returned a kopf.ConnectionInfo.")
         try:
             await self._take(Credentials(info, token_file=self._token_file))
-        except Exception as exc:  # of files, of ssl, of an object that is none of kopf's
-            raise LeaseAPIError(
-                f"{where} brought credentials that cannot be used: {answers.quote(str(exc), ())}."
-            ) from exc
+        except Exception as exc:  # noqa: BLE001 (of files, of ssl, of an object that is none of kopf's)
+            secrets = secrets_of(info)
+            said = hidden.say(str(exc), secrets).rstrip(".")
+            failure = LeaseAPIError(f"{where} brought credentials that cannot be used: {said}.")
+            raise failure from hidden.cause_of(exc, secrets)
 
     async def _take(self, credentials: Credentials) -> None:
         """Go on with these; connections that do not fit any more are closed by their last user."""
@@ -276,7 +279,8 @@ class DirectLeaseClient:
             said = f"the proxy answered HTTP {exc.status}: {exc.message}" if proxy else f"no HTTP came: {exc.message}"
             # The repr of this error has the headers of the request: it does not go into the chain.
             return LeaseAPIError(f"{asked} broke off, {asked.quote(said)}."), ConnectionError(type(exc).__name__)
-        return LeaseAPIError(f"{asked} broke off, {type(exc).__name__}: {asked.quote(str(exc))}."), exc
+        cause = hidden.cause_of(exc, asked.secrets)
+        return LeaseAPIError(f"{asked} broke off, {type(exc).__name__}: {asked.quote(str(exc))}."), cause
 
 
 def _told(asked: Asked, credentials: Credentials) -> Asked:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
+from kopf_leader.clients.hidden import of_plugin
 from kopf_leader.errors import ElectionError
 
 
@@ -24,7 +25,7 @@ class KubeconfigError(ElectionError):
     """A kubeconfig, or a pod's service account, cannot be used: the fault of whoever wrote it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Access:
     """How one user reaches one API server. The `…_data` are PEM in base64, as a kubeconfig has them."""
 
@@ -142,7 +143,7 @@ def read_merged(paths: Sequence[Path], context: str | None) -> Access:
     user = {**user, **_executed(user["exec"], path)} if user.get("exec") else user
     token = user.get("token")
     if not token and user.get("tokenFile"):
-        token = _file(path, user["tokenFile"]).decode().strip()
+        token = _file(path, user["tokenFile"]).decode("utf-8", "replace").strip()
     return Access(
         server=str(cluster["server"]).rstrip("/"),
         ca_data=_data(beside_cluster, cluster, "certificate-authority"),
@@ -161,13 +162,20 @@ def read_merged(paths: Sequence[Path], context: str | None) -> Access:
 def _content(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text()) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
         raise KubeconfigError(
             f"The kubeconfig {path} cannot be read ({error}): pass the path of a valid one."
         ) from error
+    except (ValueError, yaml.YAMLError) as error:  # both quote the file, which is full of secrets
+        raise KubeconfigError(f"The kubeconfig {path} is no YAML{_at(error)}: pass the path of a valid one.") from None
     if not isinstance(content, Mapping):
         raise KubeconfigError(f"The kubeconfig {path} cannot be read (it is no mapping): pass the path of a valid one.")
     return content
+
+
+def _at(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f", see its line {mark.line + 1}" if mark is not None else ""
 
 
 def _named(
@@ -215,20 +223,17 @@ def _executed(plugin: Mapping[str, Any], path: Path) -> dict[str, Any]:
             check=True,
         )
         status = json.loads(done.stdout)["status"]
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        pems = {"client-certificate-data": "clientCertificateData", "client-key-data": "clientKeyData"}
+        found = {name: base64.b64encode(status[pem].encode()).decode() for name, pem in pems.items() if pem in status}
+        return {"token": status.get("token"), **found}
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # What it was given and what it printed are full of secrets, and errors quote both.
+        why = str(error) if isinstance(error, OSError) else of_plugin(error)
+        known = isinstance(error, OSError | subprocess.SubprocessError)
         raise KubeconfigError(
-            f"The credential plugin {plugin.get('command')!r} of {path} gave no credentials ({error}): "
-            "check that kubectl works with this kubeconfig."
-        ) from error
-    pems = {"client-certificate-data": "clientCertificateData", "client-key-data": "clientKeyData"}
-    return {
-        "token": status.get("token"),
-        **{
-            ours: base64.b64encode(status[theirs].encode()).decode()
-            for ours, theirs in pems.items()
-            if theirs in status
-        },
-    }
+            f"The credential plugin {plugin.get('command')!r} of {path} gave no credentials "
+            f"({why if known else 'it printed no ExecCredential'}): check that kubectl works with this kubeconfig."
+        ) from None
 
 
 def _text(data: str) -> str:

@@ -17,6 +17,7 @@ import urllib3
 
 from kopf_leader.clients import wires
 from kopf_leader.clients.blocking import Call
+from kopf_leader.clients.hidden import loading, login_in, shown, told_by
 
 USER_AGENT = "kopf-leader"
 
@@ -77,6 +78,7 @@ class KubernetesLibrary:
         return configuration, pools
 
     def _take(self, configuration: Any) -> tuple[Any, urllib3.PoolManager]:
+        self.secrets = self._secrets_of(configuration)
         ours = copy.copy(configuration)
         ours.retries = None  # ours are switched off with each request
         pools: urllib3.PoolManager = kubernetes.client.rest.RESTClientObject(ours).pool_manager
@@ -85,7 +87,7 @@ class KubernetesLibrary:
             if self._closed:
                 raise ConnectionError("the client has been closed")
             old, self._pools = self._pools, pools
-            self._configuration, self.server = configuration, str(configuration.host)
+            self._configuration, self.server = configuration, shown(str(configuration.host))
         if old is not None:
             old.clear()
         return configuration, pools
@@ -99,8 +101,16 @@ class KubernetesLibrary:
         for setting in configuration.auth_settings().values():
             if setting["in"] == "header" and setting["value"]:
                 headers[setting["key"]] = setting["value"]
-                self.secrets = (setting["value"].rpartition(" ")[2],)
+        self.secrets = (*self._secrets_of(configuration), *told_by(headers))
         return headers
+
+    @staticmethod
+    def _secrets_of(configuration: Any) -> tuple[str, ...]:
+        proxy = getattr(configuration, "proxy_headers", None) or {}
+        known = (configuration.password, *configuration.api_key.values(), *proxy.values())
+        urls = (configuration.host, configuration.proxy)
+        found = (*known, *(secret for url in urls for secret in login_in(url)))
+        return tuple(secret for secret in found if isinstance(secret, str) and secret)
 
 
 def _load() -> Any:
@@ -111,7 +121,8 @@ def _load() -> Any:
     except kubernetes.config.ConfigException:
         # The library reads the variable when it is imported, we when it is needed.
         path = os.environ.get("KUBECONFIG") or None
-        kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call] # theirs
-            config_file=path, client_configuration=configuration
-        )
+        with loading((kubernetes.config.ConfigException, OSError)):
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call] # theirs
+                config_file=path, client_configuration=configuration
+            )
     return configuration

@@ -26,3 +26,8 @@ def cluster(tmp_path):
         cluster = Cluster(server, tmp_path)
         yield cluster
         cluster.close()
+
+
+def pytest_configure(config):
+    """TLS connections say goodbye to a loop that is gone; found when the garbage is collected, whichever test is on."""
+    config.addinivalue_line("filterwarnings", "ignore:[Uu]nclosed:ResourceWarning")
