@@ -105,7 +105,8 @@ def test_bad_input(arguments, words):
     assert words in printed(*arguments, status=2)
 
 
-# On the real API server: a manifest is right if that takes it, and enough if an election works with it.
+# On the real API server: a manifest is right if that takes it, and enough if an election works with it. That no verb
+# of it is too much is a question of the ring `security`.
 
 
 def apply(plane, body, *, dry_run=False):
@@ -152,12 +153,12 @@ def test_kubectl_takes_it(control_plane, tmp_path, how):
 class Account:
     """A service account with the manifest's rights, by a token of its own from the API server."""
 
-    def __init__(self, plane, folder, *, without=None):
+    def __init__(self, plane, folder):
         self.plane, self.folder = plane, folder
         self.namespace = plane.namespace("manifest")
         self.watched = 0
         for each in objects("op", "-n", self.namespace, "--create-service-account"):
-            apply(plane, pruned(each, without))
+            apply(plane, each)
         path = f"{PATHS['ServiceAccount'].format(self.namespace)}/op/token"
         request = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -166,7 +167,7 @@ class Account:
         }
         self.token = plane.admin.create(path, request)["status"]["token"]
         self.api = type(plane.admin)(plane.url, plane.ca_file, self.token)
-        wait_for(lambda: self.may("update" if without != ("leases", "update") else "get"))
+        wait_for(lambda: self.may("update"))
 
     def may(self, verb):
         """RBAC reaches the authorizer with a delay; the rules come there together."""
@@ -198,8 +199,8 @@ def stand(control_plane, tmp_path):
     """Start a candidate with a service account's token and the Events; the account and what it leads."""
     started = []
 
-    def stand(**how):
-        account = Account(control_plane, tmp_path, **how)
+    def stand():
+        account = Account(control_plane, tmp_path)
         info = kopf.ConnectionInfo(server=control_plane.url, token=account.token, ca_path=str(control_plane.ca_file))
 
         async def login():
@@ -237,32 +238,6 @@ def test_it_is_enough_without_create(stand):
     election.resign(leave=True)
     assert election.join(60)
     assert account.lease["spec"]["holderIdentity"] == ""
-    assert len(follower.terms) == 1
-
-
-NEEDED = {
-    ("leases", "get"): 'allow the verb "get"',
-    ("leases", "watch"): 'allow the verb "watch"',
-    ("leases", "update"): 'allow the verb "update"',
-}
-
-
-@pytest.mark.parametrize("without", NEEDED, ids=str)
-def test_no_verb_is_too_much(stand, caplog, without):
-    """Without get or update nobody leads; without watch nothing is learnt from the watch; the log names the verb."""
-    _, follower, _ = stand(without=without)
-    wait_for(lambda: NEEDED[without] in caplog.text)
-    if without[1] != "watch":
-        assert not follower.terms
-
-
-def test_without_events_there_are_none(stand):
-    """The rule for events is there for the Events, and for nothing else."""
-    account, follower, election = stand(without=("events", "create"))
-    wait_for(lambda: follower.leading)
-    election.resign(leave=True)
-    assert election.join(60)
-    assert account.events() == []
     assert len(follower.terms) == 1
 
 
