@@ -19,10 +19,10 @@ from bench.ground import Ground
 from bench.table import Line, p50
 from kopf_leader.elector.election import Election
 from kopf_leader.gate import seam
-from kopf_leader.gate.conductor import Rules
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.gate import Gate
+from kopf_leader.gate.rules import Rules
 from kopf_leader.gate.tenure import Tenure, tracking
 from kopf_leader.protocol.term import Claim, Term
 

@@ -17,9 +17,9 @@ from kopf._cogs.aiokits import aiotoggles
 
 from kopf_leader.elector import waiting
 from kopf_leader.gate import closing, conductor, stuck
-from kopf_leader.gate.conductor import Rules
 from kopf_leader.gate.gate import Gate
 from kopf_leader.gate.hooks import Hook, Kind, register
+from kopf_leader.gate.rules import Rules
 from kopf_leader.gate.tenure import Tenure
 from kopf_leader.protocol.state import Exit, Reason
 from kopf_leader.testing.virtualtime import LoopClock
