@@ -238,8 +238,11 @@ class Conductor:
             self.leave()
             if self.tenure is not None:
                 await all_done([asyncio.ensure_future(self._drain(self.tenure))])
-            seconds = self.rules.time_for_release(self.tenure and self.tenure.stop, self._now())
-            if not await join(self._election, seconds) and self.tenure is not None:
+            stop = None if self.tenure is None else self.tenure.stop
+            if (
+                not await join(self._election, self.rules.time_for_release(stop, self._now()))
+                and self.tenure is not None
+            ):
                 logger.warning(
                     "The Lease may not have been given back in time: the next leader waits until it expires."
                 )
