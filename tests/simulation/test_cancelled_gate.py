@@ -16,7 +16,7 @@ import pytest
 from kopf._cogs.aiokits import aiotoggles
 
 from kopf_leader.elector import waiting
-from kopf_leader.gate import closing, conductor, stuck
+from kopf_leader.gate import closing, conductor, exits, stuck
 from kopf_leader.gate.gate import Gate
 from kopf_leader.gate.hooks import Hook, Kind, register
 from kopf_leader.gate.rules import Rules
@@ -228,7 +228,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     left: list[str] = []
     monkeypatch.setattr(waiting, "threading", SimpleNamespace(Thread=LoopThread))
     monkeypatch.setattr(stuck, "guarding", lambda *_, **__: nullcontext())
-    monkeypatch.setattr(conductor, "leave", lambda why, *_, **__: left.append(why))
+    monkeypatch.setattr(exits, "leave", lambda why, *_, **__: left.append(why))
     yield left
 
 
