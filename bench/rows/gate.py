@@ -19,10 +19,11 @@ from bench.ground import Ground
 from bench.table import Line, p50
 from kopf_leader.elector.election import Election
 from kopf_leader.gate import seam
-from kopf_leader.gate.conductor import Rules
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.gate import Gate
+from kopf_leader.gate.rules import Rules
+from kopf_leader.gate.seam_parts import Parts
 from kopf_leader.gate.tenure import Tenure, tracking
 from kopf_leader.protocol.term import Claim, Term
 
@@ -67,7 +68,7 @@ async def _measure(series: int) -> tuple[list[float], list[float]]:
         await gate.invoke(handler, call)
 
     nothing: dict[str, Any] = dict.fromkeys(("paused", "registry", "settings", "indexers", "memobase"))
-    parts = seam.Parts(processor=gated_processor, memories=inventory.ResourceMemories(), **nothing)
+    parts = Parts(processor=gated_processor, memories=inventory.ResourceMemories(), **nothing)
     counters = Counters()
     intake = Intake(parts=parts, counters=counters)
     term = Term(lease="bench/gate", identity="bench", token=1, claim=Claim(math.inf), clock=time.monotonic)

@@ -6,9 +6,10 @@ from typing import Literal
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate import seam
-from kopf_leader.gate.conductor import MakeElection, Rules
+from kopf_leader.gate.conductor import MakeElection
 from kopf_leader.gate.gate import Gate
 from kopf_leader.gate.operated import Operated
+from kopf_leader.gate.rules import Rules
 from kopf_leader.operations.site import Operations
 
 

@@ -70,7 +70,7 @@ class Held(Protocol):
         """Take note that the object has not been handled."""
         ...
 
-    def create_task(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def create_task(self, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Create a task that may use kopf's client."""
         ...
 
@@ -94,7 +94,8 @@ class Barrier:
         self._level: asyncio.Task[None] | None = None
         self._sweep: asyncio.Task[None] | None = None
         self._asked: dict[str, asyncio.Future[str | None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._passed: set[str] = set()  # uids that kopf has been given
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._over = False
 
@@ -126,6 +127,10 @@ class Barrier:
     async def check(self, metadata: Mapping[str, Any]) -> None:
         """Raise `Stale` unless this is the newest version of the object."""
         uid, version = str(metadata.get("uid")), str(metadata.get("resourceVersion"))
+        await self._check(uid, version, metadata)
+        self._passed.add(uid)
+
+    async def _check(self, uid: str, version: str, metadata: Mapping[str, Any]) -> None:
         if not self._over and self.level is not None and int(version) >= self.level:
             return
         if self._over or self._held.version(uid) != version:
@@ -138,7 +143,8 @@ class Barrier:
             self._refuse(uid)
 
     def _refuse(self, uid: str) -> None:
-        self._held.refuse(uid)
+        if uid not in self._passed:
+            self._held.refuse(uid)
         self._counters.stale += 1
         raise Stale
 
@@ -147,8 +153,9 @@ class Barrier:
             return self._found.get(uid)
         if self._sweep is None and self._single < SINGLE:
             self._single += 1
+            question = self._spawn(seam_read.version_of(self._settings, self._stream, metadata))  # ends with the term
             try:
-                return await seam_read.version_of(self._settings, self._stream, metadata)
+                return await question
             except Exception as error:  # noqa: BLE001 (whatever kopf's client raises; the other way is patient)
                 logger.debug("An object cannot be read (%r); all are listed.", error)
             finally:
@@ -210,7 +217,7 @@ class Barrier:
             self._over = True
             self._held.restart(why)
 
-    def _spawn(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._held.create_task(coro)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -15,24 +15,26 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import kopf
 
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
-from kopf_leader.elector.leave import leave
 from kopf_leader.elector.waiting import all_done, join
 from kopf_leader.errors import SettingsError
-from kopf_leader.gate import closing, seam, stuck
+from kopf_leader.gate import closing, seam, seam_peering, stuck
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
+from kopf_leader.gate.exits import leave_lanes, leave_term, tell_failure
 from kopf_leader.gate.fence import Fence, TermOver
 from kopf_leader.gate.hooks import Kind, OperatorHooks
 from kopf_leader.gate.lanes import Lanes, refuse
 from kopf_leader.gate.noise import quiet
 from kopf_leader.gate.peering import Peering, migrate
+from kopf_leader.gate.rules import Rules
+from kopf_leader.gate.seam_parts import Parts
 from kopf_leader.gate.signals import Signals
 from kopf_leader.gate.tenure import Tenure, tracking
 from kopf_leader.protocol.state import Exit, Reason, StopLeading
@@ -45,27 +47,10 @@ MakeElection = Callable[[Follower, Login], Election]
 OWN_WILL = (Reason.RESIGNED, Reason.LEAVING)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What the gate goes by; times in seconds."""
-
-    drain_timeout: float
-    """How long running handlers may go on at exit."""
-    slack: float
-    """What lies between the end of a claim and the earliest moment of anyone else."""
-    stuck_timeout: float
-    """How long a leader's event loop may be blocked."""
-    on_lost: Literal["standby", "exit"]
-    warm_standby: bool
-    """Whether streams stay open on a standby."""
-    from_peering: float | None = None
-    """The grace of a migration from kopf's peering; None where there is none."""
-
-
 class Conductor:
     """The gate of one operator. Implements `Follower` and `stuck.Watched`."""
 
-    def __init__(self, *, parts: seam.Parts, rules: Rules, make_election: MakeElection, counters: Counters) -> None:
+    def __init__(self, *, parts: Parts, rules: Rules, make_election: MakeElection, counters: Counters) -> None:
         refuse(parts.registry)  # before anything of the operator runs
         self.parts = parts
         self.rules = rules
@@ -121,7 +106,7 @@ class Conductor:
         if tenure is None or tenure.term.token != exit_.token:
             self._tell_drained(exit_.token)
         elif not tenure.finish():
-            _leave_process(tenure, exit_.reason)
+            leave_term(tenure, exit_.reason)
 
     def new_leader(self, holder: str) -> None:
         """Remember who leads, and let it be told."""
@@ -147,16 +132,9 @@ class Conductor:
             self._look_at_claim(tenure)
             stop = tenure.stop
             if stop is not None and self._now() >= stop.exit_at and not tenure.finish():
-                _leave_process(tenure, stop.reason)
+                leave_term(tenure, stop.reason)
         elif self._election is not None and self._now() >= self._left_at + self.rules.drain_timeout + self.rules.slack:
-            self._look_at_lanes(self._election)
-
-    def _look_at_lanes(self, election: Election) -> None:
-        """End the process that only stays for what runs on every replica and does not end; the Lease waits for none."""
-        running = [] if self.intake.lanes is None else self.intake.lanes.running()
-        if running and election.join(0):
-            why = f"its time to stop is over, and of what runs on every replica, {len(running)} are still at work."
-            leave(why, running, leading=False)
+            leave_lanes(self.intake.lanes, self._election)
 
     # In any thread.
 
@@ -182,13 +160,7 @@ class Conductor:
             self._deadline = deadline
         alive = self._running_election.alive
         if tenure.stop is None and (not tenure.term.valid or (tenure.shut and not alive)):
-            budget = self._now() + self.rules.drain_timeout
-            tenure.own = StopLeading(
-                tenure.term.token,
-                Reason.LEAVING if tenure.term.valid else Reason.RENEW_DEADLINE,
-                min(self._deadline + self.rules.slack / 2, budget),
-                min(self._deadline + self.rules.slack * 4 / 5, budget + self.rules.slack / 5),
-            )
+            tenure.own = self.rules.stop_by_clock(tenure.term, deadline=self._deadline, now=self._now())
             tenure.shut = True
 
     @property
@@ -208,6 +180,7 @@ class Conductor:
         self._alone = isinstance(election, AlwaysLeader)
         self._prepare_settings()
         # Warm streams hide every pause of kopf: in a migration from peering, they are cold.
+        self.intake.alone = self._alone
         self.intake.warm = self.rules.warm_standby and not self._alone and self.rules.from_peering is None
         lanes = self.intake.lanes = Lanes(parts=self.parts, drain_timeout=self.rules.drain_timeout)
         self.parts.steady_killer()
@@ -220,6 +193,8 @@ class Conductor:
         streams = asyncio.create_task(orchestrate(self.intake.process), name="streams behind the gate")
         conducting = asyncio.create_task(self._conduct(), name="conductor of the leader election")
         announcing = asyncio.create_task(self._hooks.announce(), name="announcer of new leaders")
+        for task in (conducting, announcing):
+            task.add_done_callback(tell_failure)
         try:
             election.start()
             await asyncio.wait({streams, conducting}, return_when=asyncio.FIRST_COMPLETED)
@@ -227,7 +202,9 @@ class Conductor:
             self.leave()
             streams.cancel()
             announcing.cancel()  # and not waited for: nothing depends on it, and kopf sees to what is left
-            await all_done([streams, conducting, asyncio.create_task(lanes.stop())])
+            stopping = asyncio.create_task(lanes.stop(), name="end of what runs on every replica")
+            stopping.add_done_callback(tell_failure)
+            await all_done([streams, conducting, stopping])
             await self.intake.stop()
         for task in (conducting, streams):
             if not task.cancelled():
@@ -261,7 +238,11 @@ class Conductor:
             self.leave()
             if self.tenure is not None:
                 await all_done([asyncio.ensure_future(self._drain(self.tenure))])
-            if not await join(self._election, self._time_for_release()) and self.tenure is not None:
+            stop = None if self.tenure is None else self.tenure.stop
+            if (
+                not await join(self._election, self.rules.time_for_release(stop, self._now()))
+                and self.tenure is not None
+            ):
                 logger.warning(
                     "The Lease may not have been given back in time: the next leader waits until it expires."
                 )
@@ -269,13 +250,6 @@ class Conductor:
                 await join(self._peering, self.rules.slack)
         finally:
             self._resources.close()
-
-    def _time_for_release(self) -> float:
-        """Until the exit point: the election ends when the release is confirmed, or when it cannot be."""
-        stop = None if self.tenure is None else self.tenure.stop
-        if stop is None or not math.isfinite(stop.exit_at):
-            return self.rules.slack
-        return max(stop.exit_at - self._now(), self.rules.slack / 5)
 
     def _prepare_settings(self) -> None:
         settings = self.parts.settings
@@ -290,7 +264,7 @@ class Conductor:
                 changed=self._wake_up,
                 give_way=lambda: self._running_election.resign(leave=False),
             )
-        elif seam.peering_wanted(settings):
+        elif seam_peering.peering_wanted(settings):
             sentence = (
                 "Peering and leader election cannot be combined, as each pauses the operator for its own reasons: "
                 "drop the settings of peering, or disable the election, or, to migrate from one to the other, set "
@@ -379,6 +353,7 @@ class Conductor:
                 await self._pause()
                 self.counters.closed += 1
             await self._drain(tenure)
+        await self.intake.closed()
         logger.info(
             "Standing by: %s. Handlers cancelled: %d, events dropped: %d, starts refused: %d.",
             tenure.stop.reason.value if tenure.stop else Reason.LEAVING.value,
@@ -418,10 +393,3 @@ class Conductor:
 
 def _ended(tenure: Tenure) -> bool:
     return tenure.shut or not tenure.term.valid
-
-
-def _leave_process(tenure: Tenure, reason: Reason) -> None:
-    running = tenure.running()
-    owed = ", and hooks of stopped_leading wait for their turn" if tenure.owes else ""
-    work = f"{len(running)} tasks and {tenure.threads} threads"
-    leave(f"{reason.value}, and still at work are {work}{owed}.", running)

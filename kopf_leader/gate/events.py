@@ -14,7 +14,7 @@ term begins with all that is held.
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -22,8 +22,10 @@ from kopf_leader.gate import seam
 from kopf_leader.gate.barrier import CHECK, Check
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE
-from kopf_leader.gate.hold import MARK, Hold, Seen
+from kopf_leader.gate.hold import Hold
 from kopf_leader.gate.lanes import Lanes
+from kopf_leader.gate.seam_parts import Parts
+from kopf_leader.gate.seen import MARK, Seen
 from kopf_leader.gate.tenure import Job, Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
@@ -34,19 +36,22 @@ _Roster = dict[str, tuple[str | None, str | None]]  # uid: namespace, name
 class Intake:
     """What takes events in, for one operator. On kopf's loop."""
 
-    def __init__(self, *, parts: seam.Parts, counters: Counters) -> None:
+    def __init__(self, *, parts: Parts, counters: Counters) -> None:
         self.parts = parts
         self.counters = counters
         self.tenure: Tenure | None = None
         """The tenure that the gate was last opened for."""
         self.warm = False
         """Whether streams stay open on a standby."""
+        self.alone = False
+        """Whether nobody else can lead. Then no stream outlives a pause: it is one of kopf's own peering."""
         self.ending = False
         """Whether the operator ends."""
         self.lanes: Lanes | None = None
         """What runs beside the leader's handlers, whoever leads."""
         self._indexed: asyncio.Task[None] | None = None  # done when all indices are filled
         self._holds: set[Hold] = set()
+        self._gone: list[Mapping[str, Any]] = []  # objects that cannot be forgotten yet
         self._rosters: dict[seam.Stream, _Roster] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._interrupted: set[asyncio.Task[Any]] = set()
@@ -152,7 +157,7 @@ class Intake:
                 # kopf holds all handlers back until every object that it has queued is indexed.
                 await all_indexed.drop_toggle(indexed)
             if raw_event["type"] == "DELETED":
-                await self.parts.forget(raw_event["object"])
+                await self._forget(raw_event["object"])
         except Exception:  # a failure here would stop the operator
             logger.exception("An event that is not handled here could not be indexed or forgotten.")
 
@@ -160,7 +165,8 @@ class Intake:
 
     def stream(self, stream: seam.Stream, original: Callable[..., AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """All that is ever listed and watched of a resource; held if it is to stay open on a standby."""
-        if not self.warm and (self.lanes is None or not self.lanes.watches(stream.resource)):
+        beside = not self.alone and self.lanes is not None and self.lanes.watches(stream.resource)
+        if not self.warm and not beside:
             return original()
         return self._hold(stream, lambda: original(operator_paused=self.parts.never_paused()))
 
@@ -253,7 +259,20 @@ class Intake:
         """Forget objects that were deleted while nobody looked: kopf itself keeps them in its memory for good."""
         for uid, (namespace, name) in self._rosters.get(stream, {}).items():
             if uid not in listed:
-                await self.parts.forget({"metadata": {"namespace": namespace, "name": name, "uid": uid}})
+                body = {"metadata": {"namespace": namespace, "name": name, "uid": uid}}
+                if self.lanes is not None:
+                    await self.lanes.forget(body)
+                await self._forget(body)
+
+    async def _forget(self, body: Mapping[str, Any]) -> None:
+        if not await self.parts.forget(body):
+            self._gone.append(body)
+
+    async def closed(self) -> None:
+        """Forget what was gone while its daemons were still at work; nothing runs any more."""
+        gone, self._gone = self._gone, []
+        for body in gone:
+            await self._forget(body)
 
 
 def _note(roster: _Roster, event: dict[str, Any]) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 from kopf_leader.errors import NotLeader, SettingsError
 from kopf_leader.gate import seam, signals
 from kopf_leader.gate.barrier import before_handlers
-from kopf_leader.gate.conductor import Conductor, MakeElection, Rules
+from kopf_leader.gate.conductor import Conductor, MakeElection
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE, TermOver
 from kopf_leader.gate.hold import HOLD
+from kopf_leader.gate.rules import Rules
+from kopf_leader.gate.seam_parts import Parts
 from kopf_leader.gate.tenure import Tenure
 from kopf_leader.protocol.term import Term
 
@@ -48,7 +50,7 @@ class Gate:
     # kopf's places.
 
     def orchestrate(
-        self, parts: seam.Parts, original: Callable[..., Coroutine[Any, Any, None]]
+        self, parts: Parts, original: Callable[..., Coroutine[Any, Any, None]]
     ) -> Coroutine[Any, Any, None]:
         """Put the conductor in front of kopf's orchestrator, for the operator that is being made."""
         if self._running:

@@ -21,38 +21,27 @@ import marshal
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from kopf_leader.elector.clock import SystemClock
 from kopf_leader.gate import seam, seam_read
 from kopf_leader.gate.barrier import DEAF, Barrier
 from kopf_leader.gate.counters import Counters
+from kopf_leader.gate.readers import end, is_cancelled
+from kopf_leader.gate.seam_parts import Parts
+from kopf_leader.gate.seen import MARK, Seen
 from kopf_leader.gate.tenure import Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
+
+T = TypeVar("T")
 
 BACKLOG = 1000  # events that may wait for kopf; then the stream does
 RETRY = 5.0  # seconds until a standby tries again what the API server has refused
 TOGETHER = 50  # objects of a listing that are indexed at once
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Where an event was seen: added to it on its way from the stream to the processor; handlers never see it."""
-
-    tenure: Tenure | None
-    """None for an event that nobody leads here for."""
-    kind: str | None
-    """Its type as the API server said it."""
-    hold: "Hold | None" = None
-    """Where the newest state of the object is known; None on the cold way."""
-    barrier: Barrier | None = None
-    """None if the event was seen after all that was written before the promotion."""
-
-
-MARK = "kopf_leader.seen"
 HOLD: contextvars.ContextVar["Hold | None"] = contextvars.ContextVar("kopf_leader.hold", default=None)
 """For whom kopf's stream runs, if it is a held one."""
 
@@ -65,7 +54,7 @@ class Hold:
         stream: seam.Stream,
         *,
         original: Callable[[], AsyncIterator[Any]],
-        parts: seam.Parts,
+        parts: Parts,
         counters: Counters,
         passes: bool,
     ) -> None:
@@ -116,6 +105,7 @@ class Hold:
             self._barrier = Barrier(self, settings=self._parts.settings, stream=self.stream, counters=self._counters)
             self._barrier.start()
         self._woken.set()
+        self._room.set()
 
     def _stays(self, event: Any) -> bool:
         """Whether an event that waits still counts; for the leader what is in the store, too, and newer, does not."""
@@ -133,9 +123,9 @@ class Hold:
         """End the stream."""
         self.demote()
         pump, self._pump = self._pump, None
-        await _end(pump)
+        await end(pump)
         for task in [*self._indexing.values()]:
-            await _end(task)
+            await end(task)
 
     # Told by the barrier.
 
@@ -175,7 +165,7 @@ class Hold:
                 self.demote()
                 self.restart("its versions are no numbers")
 
-    def create_task(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def create_task(self, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Create a task in the context of kopf's stream, which holds the credentials, and outside of any term."""
         return asyncio.get_running_loop().create_task(coro, context=self._context.copy())
 
@@ -237,22 +227,26 @@ class Hold:
     # The pump.
 
     async def _run(self, previous: asyncio.Task[None] | None) -> None:
-        await _end(previous)
+        await end(previous)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (it is one)
         while True:
             try:
-                await self._run_once()
+                await self._run_once(task)
             except Exception as error:
                 if self._leading:
                     raise  # as plain kopf does
                 logger.warning("%s cannot be watched by this standby (%r): tried again.", self.stream.resource, error)
                 self._broken = True
                 await asyncio.sleep(RETRY)
+            except asyncio.CancelledError:
+                if task is not self._pump or await is_cancelled(task):
+                    raise
+                logger.debug("The stream of %s is begun anew: it was silent.", self.stream.resource)
             else:
                 return
 
-    async def _run_once(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 (it is one)
+    async def _run_once(self, task: asyncio.Task[Any]) -> None:
         async with aclosing(self._original()) as events:  # type: ignore[type-var]  # an async generator of kopf's
             async for event in events:
                 if task.cancelling():
@@ -273,18 +267,23 @@ class Hold:
 
     async def _take(self, event: Any) -> None:
         self._heard = self._clock.time()
+        if asyncio.current_task() is not self._pump:
+            return  # the stream is begun anew, and a listing that is not taken down as a whole says nothing
         if seam.is_listed(event):
             await self._listed()
             await self._pass(event)
             return
-        kind, body = event["type"], event["object"]
+        body = event["object"]
         version = self._note_version(body)
-        if kind == "BOOKMARK":
+        if event["type"] == "BOOKMARK":
             return
         if "uid" not in body.get("metadata", {}):
             self.disorder()
-        if asyncio.current_task() is not self._pump:
-            return  # the stream is begun anew
+        if asyncio.current_task() is self._pump:  # still
+            await self._note(event, version)
+
+    async def _note(self, event: Any, version: str) -> None:
+        kind, body = event["type"], event["object"]
         uid, guard = seam_read.uid_of(event), self._barrier
         known = self.version(uid)
         if kind == "DELETED":
@@ -292,9 +291,10 @@ class Hold:
             guard = None
         else:
             self._store[uid] = version, marshal.dumps(body)
-        if self._listing is not None and kind is None:
-            self._listing.add(uid)
-            if self._listing_for is self.tenure:
+        if self._listing is not None:
+            if kind is None:
+                self._listing.add(uid)
+            if self._listing_for is self.tenure:  # initial events may have live ones among them
                 guard = None
         if self._passing:
             await self._pass(event, guard)
@@ -381,14 +381,3 @@ class Hold:
         """Let the indices be in the order of the stream."""
         if self._indexing:
             await asyncio.wait([*self._indexing.values()])
-
-
-async def _end(task: asyncio.Task[None] | None) -> None:
-    """Cancel a task and wait for it, with patience: kopf's streams may swallow a cancellation."""
-    if task is None:
-        return
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=1.0)
-    if not task.cancelled():
-        task.exception()  # seen

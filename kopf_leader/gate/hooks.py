@@ -28,7 +28,7 @@ from kopf_leader.protocol.state import Reason
 from kopf_leader.protocol.term import Term
 
 if TYPE_CHECKING:  # kopf is imported by who runs hooks, and not by who declares them
-    from kopf_leader.gate.seam import Parts
+    from kopf_leader.gate.seam_parts import Parts
 
 logger = logging.getLogger("kopf_leader.gate")
 

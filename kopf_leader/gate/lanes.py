@@ -22,6 +22,7 @@ from kopf_leader.errors import SettingsError
 from kopf_leader.gate import seam, seam_lane
 from kopf_leader.gate.every import is_marked
 from kopf_leader.gate.fence import ON_EVERY_REPLICA, TENURE
+from kopf_leader.gate.seam_parts import Parts
 
 logger = logging.getLogger("kopf_leader.gate")
 
@@ -36,7 +37,7 @@ class Lanes:
     `drain_timeout`: seconds that the marked handlers may go on for when the operator stops.
     """
 
-    def __init__(self, *, parts: seam.Parts, drain_timeout: float) -> None:
+    def __init__(self, *, parts: Parts, drain_timeout: float) -> None:
         self._parts = parts
         refuse(parts.registry)
         _tell_needless(parts.registry)

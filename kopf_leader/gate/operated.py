@@ -10,6 +10,7 @@ from typing import Any
 
 from kopf_leader.gate import seam
 from kopf_leader.gate.gate import Gate
+from kopf_leader.gate.seam_parts import Parts
 from kopf_leader.operations.site import Operations
 
 
@@ -23,7 +24,7 @@ class Operated:
         gate.counters.when_opened = operations.opened
 
     def orchestrate(
-        self, parts: seam.Parts, original: Callable[..., Coroutine[Any, Any, None]]
+        self, parts: Parts, original: Callable[..., Coroutine[Any, Any, None]]
     ) -> Coroutine[Any, Any, None]:
         """Have the ports before the operator is made. Raises `SettingsError`."""
         if not self._gate.running:  # else the gate has something to say

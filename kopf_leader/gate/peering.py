@@ -34,8 +34,9 @@ from kopf_leader.clients.kopf import Patience
 from kopf_leader.clients.peerings import PeeringClient, PeeringObject
 from kopf_leader.elector.clock import SystemClock
 from kopf_leader.errors import LeaseAPIError, SettingsError
-from kopf_leader.gate import closing, seam
+from kopf_leader.gate import closing, seam_peering
 from kopf_leader.gate.peers import PARTING, Peer, Sights, State, holder_of, listed, proves, record, records_of
+from kopf_leader.gate.seam_parts import Parts
 from kopf_leader.gate.tenure import Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
@@ -337,17 +338,17 @@ class Peering:
 
 
 def migrate(
-    parts: seam.Parts, *, grace: float, drain: float, changed: Callable[[], None], give_way: Callable[[], None]
+    parts: Parts, *, grace: float, drain: float, changed: Callable[[], None], give_way: Callable[[], None]
 ) -> Peering:
     """The migration of an operator that starts now; kopf's own part in its peering ends. Times are in seconds.
 
     `drain` is how long a term may take to end. Raises `SettingsError` where there is no peering to migrate from.
     """
     settings = parts.settings.peering
-    if settings.standalone or not seam.peering_wanted(parts.settings):
+    if settings.standalone or not seam_peering.peering_wanted(parts.settings):
         sentence = "A migration from peering is asked for (--leader-election-from-peering), but no peering: "
         raise SettingsError([sentence + "keep the old version's --peering=NAME, or drop that flag."])
-    find = seam.peering_objects(parts)
+    find = seam_peering.peering_objects(parts)
     rules = PeeringRules(
         grace=grace,
         priority=settings.priority,

@@ -18,25 +18,18 @@ The rest (memories, daemons, indices, log-in, attempts at hooks) is read, or cal
 """
 
 import asyncio
-import copy
-import functools
 import importlib
 import importlib.metadata
 import inspect
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import kopf
 
-from kopf_leader.clients.peerings import PeeringObject
-from kopf_leader.errors import LeaseAPIError, UnsupportedKopf
-from kopf_leader.gate import seam_lane
-
-if TYPE_CHECKING:
-    from kopf_leader.gate.hooks import Hook, Progress
+from kopf_leader.errors import UnsupportedKopf
+from kopf_leader.gate import seam_lane, seam_peering
+from kopf_leader.gate.seam_parts import Parts, get, get_once
 
 CHUNK_SIZE = 500  # objects per page of a list: the first handler of a large promotion starts ten times sooner
 
@@ -86,15 +79,6 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("kopf._cogs.configs.configuration", "NetworkingSettings.error_backoffs", ()),
     *seam_lane.NEEDED,
 )
-# What a migration from peering needs beside it.
-_NEEDED_FOR_PEERING: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (f"{_REACTOR}.orchestration", "orchestrator", ("insights",)),
-    ("kopf._cogs.structs.references", "Backbone.__contains__", ()),
-    ("kopf._cogs.structs.references", "CLUSTER_PEERINGS_K", ()),
-    ("kopf._cogs.structs.references", "CLUSTER_PEERINGS_Z", ()),
-    ("kopf._cogs.structs.references", "NAMESPACED_PEERINGS_K", ()),
-    ("kopf._cogs.structs.references", "NAMESPACED_PEERINGS_Z", ()),
-)
 _PARTS = ("registry", "settings", "memories", "indexers", "memobase")
 
 
@@ -108,9 +92,9 @@ def version() -> str:
 
 def check(*, peering: bool = False) -> None:
     """Raise `UnsupportedKopf` if a place that the gate needs, or a migration from peering, is not there."""
-    for module, name, keywords in (*_NEEDED, *(_NEEDED_FOR_PEERING if peering else ())):
+    for module, name, keywords in (*_NEEDED, *(seam_peering.NEEDED if peering else ())):
         try:
-            found = _get(module, name)
+            found = get(module, name)
         except (ImportError, AttributeError):
             raise _unsupported(f"{module}.{name}") from None
         if keywords and not set(keywords) <= set(inspect.signature(found).parameters):
@@ -126,21 +110,11 @@ def _unsupported(what: str) -> UnsupportedKopf:
     )
 
 
-def _get(module: str, name: str) -> Any:
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-_get_once = functools.cache(_get)  # for what is asked with every event
-
-
 class Hooks(Protocol):
     """What the gate does at kopf's places. Each gets the original to call."""
 
     def orchestrate(
-        self, parts: "Parts", original: Callable[..., Coroutine[Any, Any, None]]
+        self, parts: Parts, original: Callable[..., Coroutine[Any, Any, None]]
     ) -> Coroutine[Any, Any, None]:
         """In place of the orchestrator: `original(processor)`. Called when the operator's tasks are made."""
         ...
@@ -275,189 +249,14 @@ def _starts_handlers(cause: Any, registry: Any) -> bool:
     return reason.value == "resume" and bool(registry._changing.get_handlers(cause=cause))  # noqa: SLF001 (as kopf does)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The parts of one operator that the gate works with."""
-
-    processor: Callable[..., Coroutine[Any, Any, Any]]
-    paused: Any
-    registry: Any
-    settings: Any
-    memories: Any
-    indexers: Any
-    memobase: Any
-    insights: Any = None
-    """What kopf has found in the cluster; for a migration from peering."""
-    _vault: Any = field(default_factory=lambda: _get("kopf._cogs.clients.auth", "vault_var").get(None))
-
-    async def make_toggle(self) -> Any:
-        """The election's own word in whether the operator is paused; it begins with yes."""
-        return await self.paused.make_toggle(True, name="not the leader")
-
-    def never_paused(self) -> Any:
-        """What tells a stream that stays open whether the operator is paused."""
-        return type(self.paused)(any)
-
-    def has_indices(self, resource: Any) -> bool:
-        """Whether there are index handlers of this resource."""
-        return bool(self.registry._indexing.has_handlers(resource=resource))  # noqa: SLF001 (as kopf does)
-
-    def steady_killer(self) -> None:
-        """Let kopf's daemon killer walk over a copy: before 1.45 it falls over a daemon that ends meanwhile.
-
-        It is a root task, so the operator would stop. The more daemons end at once, the more likely it is.
-        """
-
-        def copies() -> list[SimpleNamespace]:
-            memories = [memory.daemons_memory for memory in self.memories.iter_all_memories()]
-            return [SimpleNamespace(running_daemons=dict(memory.running_daemons)) for memory in memories]
-
-        self.memories.iter_all_daemon_memories = copies
-
-    def stop_daemons(self) -> int:
-        """Tell all daemons and timers at once to stop, as for a pause; how many had not been told yet.
-
-        kopf's own way goes from one to the next and lets the rest start meanwhile. The reason is the one that lets them
-        be started again.
-        """
-        memories = self.memories.iter_all_memories()
-        return sum(seam_lane.tell_daemons(memory, "OPERATOR_PAUSING") for memory in memories)
-
-    def reset_memories(self) -> None:
-        """Let kopf take every object as if the process had just started; what users keep in `memo` stays.
-
-        Without it, handlers of resuming would run in the first term only, a change to the finalizers that was left over
-        from an old term would be made now, and daemons that were cut off would never start again.
-        """
-        throttler = _get("kopf._core.actions.throttlers", "Throttler")
-        for memory in self.memories.iter_all_memories():
-            memory.noticed_by_listing = True
-            memory.fully_handled_once = False
-            memory.error_throttler = throttler()
-            memory.daemons_memory.forever_stopped.clear()
-            if hasattr(memory, "remaining_patch"):  # since 1.44
-                memory.remaining_patch = None
-
-    async def index(self, *, raw_event: Mapping[str, Any], resource: Any) -> None:
-        """Only keep the users' indices up to date with an event that is not handled."""
-        body = raw_event["object"]
-        listed = raw_event["type"] is None
-        memory = await self.memories.recall(body, noticed_by_listing=listed, memobase=self.memobase)
-        wrapped = _get("kopf._cogs.structs.bodies", "Body")(body)
-        await _get("kopf._core.engines.indexing", "index_resource")(
-            registry=self.registry,
-            indexers=self.indexers,
-            settings=self.settings,
-            resource=resource,
-            raw_event=raw_event,
-            body=wrapped,
-            memo=memory.memo,
-            memory=memory.indexing_memory,
-            logger=_get("kopf._core.actions.loggers", "TerseObjectLogger")(body=wrapped, settings=self.settings),
-        )
-
-    async def forget(self, body: Mapping[str, Any]) -> None:
-        """Forget an object that is gone, in kopf's memories and in the users' indices."""
-        memory = await self.memories.recall(body, ephemeral=True)
-        if not memory.daemons_memory.running_daemons:  # else kopf stops them when it learns of the deletion
-            await self.memories.forget(body)
-            self.indexers.discard(body=body)
-
-    async def keeps_patch(self, body: Mapping[str, Any]) -> bool:
-        """Whether kopf keeps a patch of this object that the API server has refused (since 1.44)."""
-        return bool(getattr(await self.memories.recall(body, ephemeral=True), "remaining_patch", None))
-
-    async def attempt(self, hook: "Hook", *, progress: "Progress", **keywords: Any) -> Any:
-        """Call a hook once, as kopf calls a handler of an activity, and judge the outcome by kopf's rules.
-
-        What is returned has `final` (whether that was the last attempt), `delay` (seconds until the next one, or None)
-        and `exception` (None for success, and for a failure that is to be ignored). kopf has logged it.
-        """
-        cause = _get_once("kopf._core.intents.causes", "ActivityCause")(
-            logger=logging.getLogger(f"kopf.activities.{hook.kind.value}"),
-            activity=hook.kind,
-            settings=self.settings,
-            indices=self.indexers.indices,
-            memo=self.memobase,
-        )
-        handler = _get_once("kopf._core.intents.handlers", "ActivityHandler")(
-            fn=functools.partial(hook.function, **keywords), id=hook.id, activity=hook.kind, **vars(hook.options)
-        )
-        default = kopf.ErrorsMode.TEMPORARY if hook.kind.persistent else kopf.ErrorsMode.PERMANENT
-        return await _get_once("kopf._core.actions.execution", "execute_handler_once")(
-            settings=self.settings, handler=handler, cause=cause, state=progress, default_errors=default
-        )
-
-    async def login(self) -> Any:
-        """Run the operator's login handlers; the credentials of the highest priority, or None. For any event loop.
-
-        It does not go through kopf's vault and its task of logging in, which live on kopf's loop and end with the
-        operator. Synchronous handlers run in the default threads of the loop it is called on, for kopf's own may all be
-        taken by handlers. Raises `LeaseAPIError` when a handler fails.
-        """
-        settings = copy.copy(self.settings)
-        settings.execution = copy.copy(settings.execution)
-        settings.execution.executor = None
-        try:
-            results = await _get("kopf._core.engines.activities", "run_activity")(
-                lifecycle=_get("kopf._core.actions.lifecycles", "all_at_once"),
-                registry=self.registry,
-                settings=settings,
-                activity=_get("kopf._core.intents.causes", "Activity.AUTHENTICATION"),
-                indices=self.indexers.indices,
-                memo=self.memobase,
-            )
-        except Exception as e:  # whatever a user's handler raises
-            raise LeaseAPIError(f"The operator's login handlers failed, so the Lease cannot be reached: {e}") from e
-        infos = [info for info in results.values() if hasattr(info, "priority")]
-        if not infos:  # an operator that was given its credentials ready-made has no login handlers
-            infos = [item.info for item in list(getattr(self._vault, "_current", {}).values())]
-        return max(infos, key=lambda info: info.priority, default=None)
-
-
 def is_listed(event: Any) -> bool:
     """Whether this item of a stream says that the listing is complete."""
-    return event is _get_once("kopf._cogs.clients.watching", "Bookmark.LISTED")
+    return event is get_once("kopf._cogs.clients.watching", "Bookmark.LISTED")
 
 
 def is_sync(handler: Any) -> bool:
     """Whether kopf runs this handler in a thread."""
-    return not _get_once("kopf._core.actions.invocation", "is_async_fn")(handler.fn)
-
-
-def peering_wanted(settings: Any) -> bool:
-    """Whether the operator was asked to use kopf's peering, as opposed to using it where it happens to be there."""
-    peering = settings.peering
-    return not peering.standalone and (peering.mandatory or peering.name != "default")
-
-
-def peering_objects(parts: Parts) -> Callable[[], list[PeeringObject]]:
-    """Give what finds the objects of the operator's peering, from any thread; none while kopf explores the cluster.
-
-    As kopf does: in each of the two API groups that has the definition, and in each namespace that is served.
-    """
-    insights, settings = parts.insights, parts.settings.peering
-    scope = "CLUSTER" if settings.clusterwide else "NAMESPACED"
-    selectors = [_get("kopf._cogs.structs.references", f"{scope}_PEERINGS_{group}") for group in "KZ"]
-
-    def find() -> list[PeeringObject]:
-        if not (insights.ready_namespaces.is_set() and insights.ready_resources.is_set()):
-            return []
-        resources = [insights.backbone[one] for one in selectors if one in insights.backbone]
-        return [
-            PeeringObject(
-                group=resource.group,
-                version=resource.version,
-                plural=resource.plural,
-                namespace=namespace,
-                name=settings.name,
-                has_status="status" in resource.subresources,
-            )
-            for resource in resources
-            for namespace in ([*insights.namespaces] if resource.namespaced else [None])
-        ]
-
-    return find
+    return not get_once("kopf._core.actions.invocation", "is_async_fn")(handler.fn)
 
 
 def list_in_chunks(settings: Any) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import kopf
 
 if TYPE_CHECKING:
-    from kopf_leader.gate.seam import Parts
+    from kopf_leader.gate.seam_parts import Parts
 
 # As in `seam`, whose check has them, too: module, attribute, and the keywords that we pass or expect.
 _HANDLERS, _REGISTRIES = "kopf._core.intents.handlers", "kopf._core.intents.registries"

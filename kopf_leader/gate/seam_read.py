@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from kopf_leader.gate.seam import CHUNK_SIZE, Stream, _get_once
+from kopf_leader.gate.seam import CHUNK_SIZE, Stream
+from kopf_leader.gate.seam_parts import get_once
 
 logger = logging.getLogger("kopf_leader.gate")
 
@@ -55,7 +56,7 @@ async def all_versions(settings: Any, stream: Stream) -> AsyncIterator[Versions]
 
 
 async def _list(settings: Any, stream: Stream, namespace: str | None, parameters: dict[str, str]) -> Any:
-    return await _get_once("kopf._cogs.clients.api", "get")(
+    return await get_once("kopf._cogs.clients.api", "get")(
         url=stream.resource.get_url(namespace=namespace, params=parameters),
         settings=settings,
         headers={"Accept": _METADATA},
@@ -85,4 +86,4 @@ def ends_listing(event: Any) -> bool:
 
 def uid_of(event: Any) -> str:
     """What kopf tells objects apart by."""
-    return str(_get_once("kopf._core.reactor.queueing", "get_uid")(event))
+    return str(get_once("kopf._core.reactor.queueing", "get_uid")(event))

@@ -8,7 +8,7 @@ from kopf._core.actions import execution
 from kopf._core.reactor import orchestration, running
 
 from kopf_leader.errors import SettingsError, UnsupportedKopf
-from kopf_leader.gate import seam
+from kopf_leader.gate import seam, seam_peering
 from kopf_leader.gate.attach import attach, detach
 
 
@@ -84,4 +84,4 @@ def test_what_counts_as_asking_for_peering(settings, wanted):
     operator_settings = kopf.OperatorSettings()
     for name, value in settings.items():
         setattr(operator_settings.peering, name, value)
-    assert seam.peering_wanted(operator_settings) is wanted
+    assert seam_peering.peering_wanted(operator_settings) is wanted

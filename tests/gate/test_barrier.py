@@ -185,3 +185,32 @@ async def test_versions_that_are_no_numbers_are_told(make, monkeypatch):
     await one.check(body("a", "v5"))
     with pytest.raises(Stale):
         await one.check(body("b", "v6"))
+
+
+async def test_a_question_ends_with_the_barrier(make, monkeypatch):
+    """L12: whoever waits for an answer is let go when the gate closes, whatever the API server does."""
+    server = Server(monkeypatch, "100", **{f"o{number}": "5" for number in range(SINGLE + 1)})
+    server.answering.clear()
+    one = make(Held(**server.versions))
+    one.start()
+    checks = [asyncio.create_task(one.check(body(name, 5))) for name in server.versions]
+    await until(lambda: len(server.asked) == SINGLE and one._sweep is not None)
+    one.cancel()
+    async with asyncio.timeout(30):
+        await asyncio.wait(checks)
+    assert all(check.cancelled() for check in checks)
+
+
+async def test_what_has_passed_is_known_to_kopf(make, monkeypatch):
+    """An object that was handled in this term, and is refused later, is no unknown one: its end is told."""
+    server = Server(monkeypatch, "100", a="5", b="5")
+    held = Held(a="5", b="4")
+    one = make(held)
+    one.start()
+    await one.check(body("a", 5))
+    del server.versions["a"]
+    held.versions["a"] = "6"
+    for uid, version in (("a", 6), ("b", 4)):
+        with pytest.raises(Stale):
+            await one.check(body(uid, version))
+    assert held.refused == ["b"]

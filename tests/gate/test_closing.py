@@ -9,6 +9,7 @@ import pytest
 
 from kopf_leader.protocol.state import Reason
 from tests.gate.operators import PLURAL, wait_for
+from tests.gate.streams import release
 
 
 def test_hundreds_of_daemons_and_timers_start_nothing_late(operator, cluster):
@@ -275,3 +276,41 @@ def test_a_sync_handler_that_has_no_thread_yet_does_not_start(operator, cluster)
     assert op.counted["started"] == 1
     assert op.gate.counters.starts_refused == 1
     op.stop()
+
+
+def test_an_object_that_goes_while_the_gate_closes_is_forgotten(operator, cluster):
+    """What is deleted while its daemon still stops is neither in the indices nor in kopf's memory afterwards."""
+    op = operator()
+    go_on = threading.Event()
+
+    @kopf.index(PLURAL, id="names", **op.on)
+    async def names(name, **_):
+        return {name: True}
+
+    @kopf.daemon(PLURAL, **op.on)
+    async def daemon(stopped, name, **_):
+        op.count(name)
+        await stopped.wait()
+        while not go_on.is_set():  # noqa: ASYNC110 (set in another thread)
+            await asyncio.sleep(0.01)
+
+    cluster.create("a")
+    cluster.create("b")
+    op.start()
+    op.lead()
+    wait_for(lambda: op.counted["a"] and op.counted["b"], "the daemons")
+    op.election.stop()
+    wait_for(lambda: op.gate.counters.closed, "the gate to close")
+    dropped = op.gate.counters.events_dropped
+    cluster.delete("a")
+    release(cluster, "a")  # by force: kopf's finalizer is there for the daemon
+    if op.conductor.intake.warm:
+        wait_for(lambda: "a" not in op.held() and op.gate.counters.events_dropped > dropped + 1, "the deletion")
+    go_on.set()
+    assert op.election.released.wait(60)
+    if not op.conductor.intake.warm:  # on the cold way it is found at the next promotion
+        op.lead()
+    wait_for(lambda: sorted(op.conductor.parts.indexers.indices["names"]) == ["b"], "the index to follow")
+    wait_for(lambda: len(op.conductor.parts.memories._items) == 1, "it to be forgotten")
+    op.stop()
+    assert op.failure is None

@@ -717,3 +717,45 @@ def test_an_object_that_goes_without_an_event_ends_its_daemons(operator, cluster
     assert not lanes(op)._lane.memories._items
     op.stop()
     assert op.failure is None
+
+
+@cold_only
+def test_without_an_election_kopf_s_own_pause_counts(operator, cluster):
+    """L19: with `enabled=False`, an operator that pauses for a peer starts no handler, and goes on afterwards."""
+    op = operator()
+    lead_for_ever(op)
+
+    @kopf.on.event(PLURAL, **op.on)
+    @every_replica
+    async def event(name, event, **_):
+        op.count(("event", name, event["type"]))
+
+    @kopf.daemon(PLURAL, **op.on)
+    @every_replica
+    async def daemon(name, stopped, **_):
+        op.count(("daemon", name))
+        await stopped.wait()
+        op.count(("over", name))
+
+    @kopf.on.create(PLURAL, **op.on)
+    async def created(name, **_):
+        op.count(("created", name))
+
+    def on_loop(coro):
+        return asyncio.run_coroutine_threadsafe(coro, op.loop).result(60)
+
+    cluster.create("a")
+    op.start()
+    wait_for(lambda: op.counted["created", "a"] and op.counted["daemon", "a"], "the handlers")
+    wait_for(lambda: "finalizers" not in cluster.get("a")["metadata"], "the object to be free")
+    peer = on_loop(op.conductor.parts.paused.make_toggle(True, name="a peer"))
+    wait_for(lambda: not op.conductor.intake._waiting, "the streams to be closed")
+    cluster.create("b")
+    cluster.delete("a")
+    on_loop(asyncio.sleep(1))
+    assert not op.counted["created", "b"]
+    on_loop(peer.turn_to(False))
+    wait_for(lambda: op.counted["created", "b"] and op.counted["daemon", "b"], "the handlers")
+    wait_for(lambda: op.counted["over", "a"], "the daemon of what was deleted meanwhile")
+    op.stop()
+    assert op.failure is None

@@ -191,3 +191,20 @@ def test_a_leader_whose_loop_is_stuck_exits(child, cluster):
     assert status == 1
     assert "has been stuck for 1.5 s" in errors
     assert "in daemon" in errors
+
+
+def test_what_fails_while_the_operator_stops_is_told(operator, caplog):
+    """A defect of the gate is logged, also when the operator is being cancelled and nobody waits for the outcome."""
+    op = operator()
+    op.start()
+    op.lead()
+
+    async def fail(_):
+        raise ZeroDivisionError
+
+    op.conductor._close = fail
+    op.stop()
+    assert op.failure is None
+    [record] = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert record.exc_info[0] is ZeroDivisionError
+    assert op.election.released.is_set(), "the Lease is given back all the same"

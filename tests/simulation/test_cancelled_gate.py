@@ -16,10 +16,10 @@ import pytest
 from kopf._cogs.aiokits import aiotoggles
 
 from kopf_leader.elector import waiting
-from kopf_leader.gate import closing, conductor, stuck
-from kopf_leader.gate.conductor import Rules
+from kopf_leader.gate import closing, conductor, exits, stuck
 from kopf_leader.gate.gate import Gate
 from kopf_leader.gate.hooks import Hook, Kind, register
+from kopf_leader.gate.rules import Rules
 from kopf_leader.gate.tenure import Tenure
 from kopf_leader.protocol.state import Exit, Reason
 from kopf_leader.testing.virtualtime import LoopClock
@@ -228,7 +228,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     left: list[str] = []
     monkeypatch.setattr(waiting, "threading", SimpleNamespace(Thread=LoopThread))
     monkeypatch.setattr(stuck, "guarding", lambda *_, **__: nullcontext())
-    monkeypatch.setattr(conductor, "leave", lambda why, *_, **__: left.append(why))
+    monkeypatch.setattr(exits, "leave", lambda why, *_, **__: left.append(why))
     yield left
 
 
