@@ -26,7 +26,10 @@ def page(outcomes: Sequence[Outcome]) -> str:
     mine = sum(len(one.faults(ours=True)) for one in outcomes)
     verdict = f"Overlaps that were the fault of kopf_leader: {mine}, in {len(outcomes)} scenarios."
     rows = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *map(_row, outcomes)]
-    reasons = [f"- **{one.scenario.happens}**: {one.scenario.theirs}" for one in outcomes if one.scenario.theirs]
+    known: dict[str, list[str]] = {}
+    for one in outcomes:
+        known.setdefault(one.scenario.theirs, []).append(f"*{one.scenario.happens}*")
+    reasons = [f"- {'; '.join(happens)}: {reason}" for reason, happens in known.items() if reason]
     return "\n".join([_head(), verdict, "", *rows, "", _NOTES, *reasons, "", _ADVICE])
 
 
@@ -59,6 +62,8 @@ _ADVICE = """## What follows
 - Give all candidates of a Lease the same durations: `kubernetes` and `kubernetes_asyncio` wait for their own lease
   duration, not for the one that the Lease says.
 - Neither of these two counts `leaseTransitions`, and neither ever releases: their successor waits for a lease duration.
+- What R1 empties looks like a release: whoever stands by may begin at once, while the leader, if it is ours, sees it and
+  has a second at most to end its work.
 - With client-go, end the work before its context is cancelled, as controller-runtime does, and end the process when the
   lease is lost.
 """
