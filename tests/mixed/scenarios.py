@@ -235,8 +235,8 @@ R3 = (
 )
 OWN_DURATION = "It waits for its own lease duration, not for the one that the Lease says, and takes what is not free."
 EXCEPTION = (
-    "Both Python libraries let an exception of the connection out of `run()`, without their callback: who catches it and "
-    "goes on has work that nobody ends. Here the process ends with it."
+    "Both Python libraries let an exception of the connection out of `run()`, without their callback, and have no "
+    "time-out of a request: the work goes on beyond the lease, or without end where the process does not end with it."
 )
 EVERY = ("of-client-go", "of-kubernetes", "of-kubernetes-asyncio", "ours")
 

@@ -62,8 +62,8 @@ _ADVICE = """## What follows
 - Give all candidates of a Lease the same durations: `kubernetes` and `kubernetes_asyncio` wait for their own lease
   duration, not for the one that the Lease says.
 - Neither of these two counts `leaseTransitions`, and neither ever releases: their successor waits for a lease duration.
-- What R1 empties looks like a release: whoever stands by may begin at once, while the leader, if it is ours, sees it and
-  has a second at most to end its work.
+- What R1 empties looks like a release: whoever stands by may begin at once, while the leader, if it is ours, sees it
+  and has a second at most to end its work.
 - With client-go, end the work before its context is cancelled, as controller-runtime does, and end the process when the
   lease is lost.
 """
