@@ -14,7 +14,7 @@ from tests.mixed.fleet import Fleet
 from tests.mixed.judge import Fault, Judgement
 from tests.mixed.scenarios import Scenario
 
-AT_ONCE = 4
+AT_ONCE = 5
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 from tests.mixed import races, wire
 from tests.mixed.fleet import LEASE, Fleet
@@ -59,6 +60,10 @@ def killed(kind: Kind, fleet: Fleet) -> None:
     ours.stop()
     assert ours.wait() == 0, ours.tail()
     fleet.wait_leader("y")
+    sights = [sight for sight in fleet.sights() if sight.holder]
+    taken = [sights[0], *(after for before, after in pairwise(sights) if after.holder != before.holder)]
+    counts = [str(sight.spec.get("leaseTransitions", "none")) for sight in taken]
+    fleet.notes.append(f"leaseTransitions of {', '.join(sight.holder for sight in taken)}: {', '.join(counts)}")
 
 
 def ours_killed(kind: Kind, fleet: Fleet) -> None:
