@@ -10,10 +10,10 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from bench import golang
 from bench.ground import Ground
 from bench.rows import blocked, gate, handover, peering, sigkill, sigterm, traffic, warm
 from bench.table import Line, Table
+from tests.clientgo import build as golang
 from tests.controlplane.binaries import build, locate
 from tests.controlplane.server import RealControlPlane
 

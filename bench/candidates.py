@@ -1,4 +1,4 @@
-"""Candidates as processes: kopf_leader's (`ours.py`) and client-go's (`clientgo/main.go`), driven in the same way."""
+"""Candidates as processes: kopf_leader's (`ours.py`) and client-go's (`tests/clientgo`), driven in the same way."""
 
 from __future__ import annotations
 

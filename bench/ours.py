@@ -1,7 +1,7 @@
 """A process with candidates of kopf_leader, told what to do by lines on its standard input ("stand LEASE", "resign
 LEASE"), that prints a line of JSON for each write of a Lease and each change of leadership.
 
-The same as `clientgo/main.go`, which prints the same lines: an `ElectionThread` with a `KopfLeaseClient` per Lease, and
+The same as `tests/clientgo`, which prints the same lines: an `ElectionThread` with a `KopfLeaseClient` per Lease, and
 the default durations.
 """
 

@@ -27,6 +27,8 @@ class Ring:
     workers: int = 2
     real: bool = False
     """Whether it needs the real control plane for some or all of its tests."""
+    maker: str = ""
+    """A module that makes what else it needs, which would take too long inside of a test."""
 
 
 RINGS = (
@@ -53,6 +55,13 @@ RINGS = (
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
     Ring("e2e", "real processes on a real API server, with faults", real=True),
     Ring("matrix", "the fault matrix: the rows that e2e does not have; all of them by `make matrix`", real=True),
+    Ring(
+        "mixed",
+        "fleets of ours and others', client-go's above all: is it never ours that is at fault?",
+        workers=0,
+        real=True,
+        maker="tests.mixed.programs",
+    ),
     Ring("cluster", "the chart on a small cluster: installed, killed, drained, rolled out", workers=0, real=True),
     Ring("demo", "the demo: does it count right, and leave nothing behind?", workers=0, real=True),
 )
@@ -130,6 +139,8 @@ def main(names: Sequence[str]) -> int:
         if ring.real and not built:
             prepare_control_plane(rings)
             built = True
+        if ring.maker:
+            subprocess.run([sys.executable, "-m", ring.maker], check=False)
         results[number] = run(ring)
         if results[number].failed:
             break

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import golang
 from bench.candidates import Kind, Troupe
 from bench.ground import Ground
 from bench.rows.floor import floor
 from bench.table import Line, p50, p95
+from tests.clientgo import build as golang
 
 NAMES = ["a", "b", "c"]
 

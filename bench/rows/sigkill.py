@@ -12,11 +12,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench import golang
 from bench.candidates import Kind, Troupe
 from bench.ground import Ground
 from bench.table import Line
 from kopf_leader.testing.facts import now
+from tests.clientgo import build as golang
 
 SPREAD = 2.0  # seconds: one period of renewals
 SETTLE = 9.0  # seconds: two intervals of client-go's polls, and then they are out of step

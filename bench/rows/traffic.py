@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
-from bench import golang
 from bench.candidates import Kind, Troupe
 from bench.ground import Ground
 from bench.table import Line
 from kopf_leader.clients.direct import WATCH_SECONDS
+from tests.clientgo import build as golang
 from tests.controlplane.audit import AuditLog, Request
 
 BOUNDS = {"leader": 31.0, "standby": 0.5}

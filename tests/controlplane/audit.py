@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,24 +33,20 @@ class Request:
 
 
 class AuditLog:
-    """Reads the growing file; each line once."""
+    """Reads the growing file; each line once, whichever thread asks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
         self._requests: dict[str, Request] = {}
+        self._lock = threading.Lock()
 
     def requests(self) -> list[Request]:
         """Every request so far, in the order in which it was first logged."""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # still being written
-                    self._offset += len(line)
-                    self._take(json.loads(line))
-        return list(self._requests.values())
+        with self._lock:
+            if self.path.exists():
+                self._read()
+            return list(self._requests.values())
 
     def count(
         self, user: str, *, resource: str | None = None, namespace: str | None = None, skip: int = 0
@@ -62,6 +59,15 @@ class AuditLog:
             and (resource is None or request.resource == resource)
             and (namespace is None or request.namespace == namespace)
         )
+
+    def _read(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # still being written
+                self._offset += len(line)
+                self._take(json.loads(line))
 
     def _take(self, event: dict[str, Any]) -> None:
         target = event.get("objectRef", {})

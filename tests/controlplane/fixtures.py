@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.controlplane.binaries import HOW_TO_GET, locate
+from tests.controlplane.binaries import HOW_TO_GET, Binaries, locate
 from tests.controlplane.server import RealControlPlane
 
 # pytest makes one instance of a session fixture per conftest that imports it; they share this one server.
@@ -15,14 +15,20 @@ _shared: list[RealControlPlane] = []
 _users: list[object] = []
 
 
-@pytest.fixture(scope="session")
-def shared_control_plane() -> Iterator[RealControlPlane]:
-    """Started on first use, ended with the last. Skips without binaries; KOPF_LEADER_REQUIRE_REAL=1 makes that fail."""
+def binaries_or_skip() -> Binaries:
+    """The programs. Skips without them; KOPF_LEADER_REQUIRE_REAL=1 makes that fail."""
     binaries = locate()
     if binaries is None:
         if os.environ.get("KOPF_LEADER_REQUIRE_REAL") == "1":
             pytest.fail(f"KOPF_LEADER_REQUIRE_REAL is set and there is {HOW_TO_GET}", pytrace=False)
         pytest.skip(HOW_TO_GET)
+    return binaries
+
+
+@pytest.fixture(scope="session")
+def shared_control_plane() -> Iterator[RealControlPlane]:
+    """Started on first use, ended with the last."""
+    binaries = binaries_or_skip()
     if not _shared:
         _shared.append(RealControlPlane(binaries).start())
     mine = object()

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -82,6 +83,7 @@ class RealControlPlane:
         self._processes: dict[Part, subprocess.Popen[bytes]] = {}
         self._ports: list[Port] = []
         self._users: dict[str, int] = {}
+        self._naming = threading.Lock()
         self.audit_log = audit.AuditLog(self.folder / "audit.log")
         self.ca_file = self.folder / "ca.pem"
         self.admin_token = secrets.token_hex(16)
@@ -180,11 +182,12 @@ class RealControlPlane:
         """
         if groups:
             raise ValueError("Tokens have no groups of your choice here: use client_certificate(name, groups).")
-        if name not in self._users:
-            if len(self._users) == USERS:
-                raise ValueError(f"All {USERS} users are given out: raise USERS in tests/controlplane/server.py.")
-            self._users[name] = len(self._users)
-        return self._tokens[self._users[name]]
+        with self._naming:
+            if name not in self._users:
+                if len(self._users) == USERS:
+                    raise ValueError(f"All {USERS} users are given out: raise USERS in tests/controlplane/server.py.")
+                self._users[name] = len(self._users)
+            return self._tokens[self._users[name]]
 
     def username(self, name: str) -> str:
         """What the API server (RBAC, audit log) calls the user whom tests know as ``name``."""

@@ -46,6 +46,8 @@ leases | `tests/protocol/test_simulation.py`, \
 suspension | `tests/simulation/test_cancelled_driver.py`, `test_cancelled_gate.py` |
 | **Processes**: real operators, kube-apiserver and etcd; killed, frozen, cut off; handlers write their own history | \
 most tests end with the history checker | `tests/e2e`; [fault-matrix.md](fault-matrix.md), recorded |
+| **Mixed fleets**: beside client-go and two Python libraries on one Lease; a judge of whose fault an overlap is | \
+every scenario ends with the judge | `tests/mixed`; [mixed-fleets.md](mixed-fleets.md), recorded |
 | **The history checker** itself: bad histories that it must refuse, and say why | each is refused for its reason | \
 `tests/testing/test_history.py` |
 

@@ -7,15 +7,14 @@ The environments are made once, in ${XDG_CACHE_HOME:-~/.cache}/kopf-leader/venvs
 belongs into them has changed.
 """
 
-import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests import environments
 
 ROOT = Path(__file__).parents[2]
 RELEASES = ("1.40.0", "1.42.0", "1.43.0", "1.44.1", "newest")
@@ -25,34 +24,12 @@ TESTS = ("tests/gate",)
 LEFT_OUT = ("tests/gate/test_flapping.py",)
 
 
-class PreparationError(RuntimeError):
-    """The environment could not be made; the message ends with pip's own."""
-
-
-def folder(release: str) -> Path:
-    """Where the environment of this release is."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "kopf-leader" / "venvs" / release
-
-
 def prepare(release: str) -> Path:
-    """Make the environment unless it is there; its Python. Raises `PreparationError`."""
-    place = folder(release)
-    python, stamp = place / "bin" / "python", place / "made-of"
-    wanted = _recipe(release)
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    shutil.rmtree(place, ignore_errors=True)
-    venv.create(place, with_pip=True)
-    constraints = place / "constraints.txt"
-    constraints.write_text(_constraints())
+    """Make the environment unless it is there; its Python. Raises `environments.PreparationError`."""
     kopf = "kopf" if release == "newest" else f"kopf=={release}"
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", constraints]
-    done = subprocess.run([*command, kopf, *NEEDED], check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise PreparationError(f"The environment for kopf {release} cannot be made: {done.stderr[-2000:]}")
-    stamp.write_text(wanted)
-    return python
+    constraints = _constraints()
+    recipe = [*NEEDED, constraints]
+    return environments.make(release, recipe=recipe, packages=[kopf, *NEEDED], constraints=constraints)
 
 
 def version(release: str) -> str:
@@ -85,11 +62,6 @@ def _constraints() -> str:
     """What everybody is pinned to, but kopf and this package."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     return "\n".join(line for line in lines if not line.startswith(("kopf==", "-e"))) + "\n"
-
-
-def _recipe(release: str) -> str:
-    text = "\n".join([release, sys.version, *NEEDED, _constraints()])
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,4 +1,7 @@
-"""The candidate of client-go: built once into the cache, again when its source changes."""
+"""A candidate of client-go, for the benchmarks and the mixed fleets: built once into the cache, again when it changes.
+
+`locate()` only looks; `build()` takes half a minute, and belongs inside no test's time-out.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,32 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).parent / "clientgo"
+SOURCE = Path(__file__).parent
 
 
 def version() -> str:
     """Of client-go, as pinned."""
     match = re.search(r"k8s.io/client-go (v\S+)", (SOURCE / "go.mod").read_text())
-    assert match is not None, "bench/clientgo/go.mod names no client-go"
+    assert match is not None, "tests/clientgo/go.mod names no client-go"
     return match[1]
+
+
+def place() -> Path:
+    """Where the program of this very source is, built or not."""
+    sources = [*sorted(SOURCE.glob("*.go")), SOURCE / "go.mod", SOURCE / "go.sum"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "kopf-leader" / "clientgo" / digest.hexdigest()[:16]
+
+
+def locate() -> Path | None:
+    """The program, if it has been built."""
+    return place() if place().exists() else None
 
 
 def build() -> Path | None:
     """The program; None where there is no Go, and then the comparisons are left out."""
-    digest = hashlib.sha256(b"".join((SOURCE / name).read_bytes() for name in ("main.go", "go.mod", "go.sum")))
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    target = base / "kopf-leader" / "bench" / f"clientgo-{digest.hexdigest()[:16]}"
+    target = place()
     if target.exists():
         return target
     go = shutil.which("go")

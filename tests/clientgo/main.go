@@ -1,9 +1,12 @@
-// Command clientgo is a candidate of client-go's leader election, told what to do by lines on its standard input
-// ("stand LEASE", "resign LEASE"), that prints a line of JSON for each write of a Lease and each change of leadership.
+// Command clientgo is a candidate of client-go's leader election, of any number of Leases.
 //
-// It elects as controller-runtime does by default (15 s, 10 s, 2 s, a client with a time-out of half the renew
-// deadline and a rate limiter of its own per election), with ReleaseOnCancel. bench/ours.py is its counterpart and
-// prints the same lines.
+// Without -stand it is told what to do by lines on its standard input ("stand LEASE", "resign LEASE"): the benchmarks'
+// candidate, whose counterpart bench/ours.py prints the same lines. With -stand it is a replica as they are deployed
+// (candidate.go). With -read it prints a Lease as client-go understands it, and ends.
+//
+// It elects as controller-runtime does by default (15 s, 10 s, 2 s, a client with a time-out of half the renew deadline
+// and a rate limiter of its own per election), with ReleaseOnCancel, and prints a line of JSON for each write of a
+// Lease and each change of leadership.
 package main
 
 import (
@@ -31,10 +34,17 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-const (
-	leaseDuration = 15 * time.Second
-	renewDeadline = 10 * time.Second
-	retryPeriod   = 2 * time.Second
+var (
+	kubeconfig     = flag.String("kubeconfig", "", "")
+	namespace      = flag.String("namespace", "default", "")
+	identity       = flag.String("identity", "", "")
+	leaseDuration  = flag.Duration("lease-duration", 15*time.Second, "")
+	renewDeadline  = flag.Duration("renew-deadline", 10*time.Second, "")
+	retryPeriod    = flag.Duration("retry-period", 2*time.Second, "")
+	requestTimeout = flag.Duration("request-timeout", 0, "of one request; half of the renew deadline if not given")
+	release        = flag.Bool("release-on-cancel", true, "")
+	standing       = flag.String("stand", "", "the Leases to stand for from the start, with commas")
+	reading        = flag.String("read", "", "a Lease to print")
 )
 
 type fact struct {
@@ -101,24 +111,33 @@ func (s stamper) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-func stand(ctx context.Context, base *rest.Config, namespace, name, identity string) {
+func lock(base *rest.Config, name string) *resourcelock.LeaseLock {
 	config := rest.CopyConfig(base)
-	config.Timeout = renewDeadline / 2
+	config.Timeout = *requestTimeout
+	if config.Timeout == 0 {
+		config.Timeout = *renewDeadline / 2
+	}
 	config.ContentType = "application/json" // the body is read by stamper; it is also what ours sends
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return stamper{name, next} })
-	client := kubernetes.NewForConfigOrDie(config)
+	return &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: *namespace, Name: name},
+		Client:     kubernetes.NewForConfigOrDie(config).CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: *identity},
+	}
+}
+
+func stand(ctx context.Context, base *rest.Config, name string, work func(context.Context)) {
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: name},
-			Client:     client.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
-		},
-		LeaseDuration:   leaseDuration,
-		RenewDeadline:   renewDeadline,
-		RetryPeriod:     retryPeriod,
-		ReleaseOnCancel: true,
+		Lock:            lock(base, name),
+		LeaseDuration:   *leaseDuration,
+		RenewDeadline:   *renewDeadline,
+		RetryPeriod:     *retryPeriod,
+		ReleaseOnCancel: *release,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(context.Context) { tell(now(), "leading", name, identity) },
+			OnStartedLeading: func(ctx context.Context) {
+				tell(now(), "leading", name, *identity)
+				work(ctx)
+			},
 			OnStoppedLeading: func() {},
 		},
 	})
@@ -129,15 +148,7 @@ func stand(ctx context.Context, base *rest.Config, namespace, name, identity str
 	tell(now(), "over", name, "")
 }
 
-func main() {
-	kubeconfig := flag.String("kubeconfig", "", "")
-	namespace := flag.String("namespace", "default", "")
-	identity := flag.String("identity", "", "")
-	flag.Parse()
-	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
-	if err != nil {
-		log.Fatal(err)
-	}
+func obey(config *rest.Config) {
 	resigning := map[string]context.CancelFunc{}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		verb, lease, _ := strings.Cut(lines.Text(), " ")
@@ -145,11 +156,27 @@ func main() {
 		case "stand":
 			ctx, cancel := context.WithCancel(context.Background())
 			resigning[lease] = cancel
-			go stand(ctx, config, *namespace, lease, *identity)
+			go stand(ctx, config, lease, func(context.Context) {})
 		case "resign":
 			resigning[lease]()
 		default:
 			log.Fatalf("unknown command %q", verb)
 		}
+	}
+}
+
+func main() {
+	flag.Parse()
+	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
+	if err != nil {
+		log.Fatal(err)
+	}
+	switch {
+	case *reading != "":
+		show(config, *reading)
+	case *standing != "":
+		os.Exit(deploy(config, strings.Split(*standing, ",")))
+	default:
+		obey(config)
 	}
 }

@@ -1,4 +1,4 @@
-module kopf-leader.invalid/bench/clientgo
+module kopf-leader.invalid/tests/clientgo
 
 go 1.26.0
 
