@@ -53,6 +53,9 @@ RINGS = (
     ),
     Ring("seam", "the gate on each supported kopf release"),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
+    Ring(
+        "fencing", "fencing by the API server, with bound tokens: whose write is refused, and whose is not?", real=True
+    ),
     Ring("e2e", "real processes on a real API server, with faults", real=True),
     Ring("matrix", "the fault matrix: the rows that e2e does not have; all of them by `make matrix`", real=True),
     Ring(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kopf_leader.cli.manifests import election, on_call
+from kopf_leader.cli.manifests import election, fencing, on_call
 from kopf_leader.cli.manifests.text import Subject, documents
 from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.settings import Settings
@@ -24,6 +24,28 @@ def labels(context: click.Context, parameter: click.Parameter, said: tuple[str, 
             raise click.BadParameter(f"{text!r} is no label: write KEY=VALUE as Kubernetes has them (team=storage).")
         if found.setdefault(match["key"], match["value"]) != match["value"]:
             raise click.BadParameter(f"the label {match['key']!r} is given two values: give it once.")
+    return found
+
+
+def resources(
+    context: click.Context,  # noqa: ARG001 (click's callback of an option)
+    parameter: click.Parameter,  # noqa: ARG001
+    said: tuple[str, ...],
+) -> list[fencing.Resource]:
+    """Read GROUP/PLURAL."""
+    found = []
+    for text in said:
+        try:
+            found.append(fencing.resource(text))
+        except ValueError:
+            raise click.BadParameter(
+                f"{text!r} is no resource: write GROUP/PLURAL (kopf.dev/kopfexamples), or PLURAL alone for the core "
+                "group (configmaps); its subresources are meant as well."
+            ) from None
+        if found[-1].never:
+            raise click.BadParameter(
+                f"{text!r} is never fenced, as standbys write it, too: leave it out, and fence what handlers write."
+            )
     return found
 
 
@@ -57,6 +79,19 @@ def labels(context: click.Context, parameter: click.Parameter, said: tuple[str, 
 )
 @click.option("--on-call-group", "groups", multiple=True, metavar="NAME", help="The same for a group.")
 @click.option(
+    "--fence",
+    is_flag=True,
+    help="Have the API server refuse the operator's writes that come from another pod than the holder's.",
+)
+@click.option(
+    "--fence-resource", "resources", multiple=True, callback=resources, metavar="[GROUP/]PLURAL",
+    help="A resource that --fence is for, with its subresources; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--fence-when-missing", "missing", type=click.Choice(["allow", "deny"]), default="allow", show_default=True,
+    help="While there is no Lease: allow the operator's writes, or deny everybody's, whoever writes.",
+)  # fmt: skip
+@click.option(
     "-l", "--label", "labels", multiple=True, callback=labels, metavar="KEY=VALUE",
     help="A label for each object; may be repeated.",
 )  # fmt: skip
@@ -70,6 +105,7 @@ def manifest(
     users: tuple[str, ...],
     groups: tuple[str, ...],
     labels: dict[str, str],
+    **fence: Any,
 ) -> None:
     """Print what the election by the Lease ID needs in the cluster: the Lease and the RBAC, for kubectl apply -f -.
 
@@ -88,7 +124,17 @@ def manifest(
         raise click.UsageError("The name of a user or a group is empty or cannot be printed: correct it.")
     common: dict[str, Any] = {"lease": lease_id, "namespace": namespace, "labels": labels}
     parts = election.parts(**common, account=account, create_account=create_service_account, allow_create=allow_create)
-    click.echo(documents([*parts, *on_call.parts(**common, people=people)]), nl=False)
+    parts += on_call.parts(**common, people=people)
+    parts += _fencing(**fence, account=account, **common)
+    click.echo(documents(parts), nl=False)
+
+
+def _fencing(*, fence: bool, resources: list[fencing.Resource], missing: str, **how: Any) -> list[list[str]]:
+    if fence != bool(resources):
+        raise click.UsageError(
+            "--fence and --fence-resource belong together: say --fence, and name each resource that handlers write."
+        )
+    return fencing.parts(**how, resources=resources, missing=missing.title()) if fence else []
 
 
 def _account(said: str, namespace: str) -> Subject:

@@ -61,6 +61,27 @@ def test_what_is_in_it():
     assert [each["name"] for each in every[5]["subjects"]] == ["jane", "sre:on-call"]
 
 
+def test_what_is_fenced():
+    """Each resource named, with its subresources, by group; the same text in whatever order they are named."""
+    plain = ["op", "-n", "ns", "--fence", "--service-account=there:me"]
+    named = [f"--fence-resource={each}" for each in ("a.b/things", "pods", "a.b/others")]
+    policy, binding = objects(*plain, *named)[-2:]
+    assert [each["metadata"] for each in (policy, binding)] == [{"name": "ns.op.fencing"}] * 2
+    rules = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert [(rule["apiGroups"], rule["resources"]) for rule in rules] == [
+        ([""], ["pods", "pods/*"]), (["a.b"], ["others", "others/*", "things", "things/*"]),
+    ]  # fmt: skip
+    assert '"system:serviceaccount:there:me"' in policy["spec"]["matchConditions"][0]["expression"]
+    assert binding["spec"]["paramRef"] == {"name": "op", "namespace": "ns", "parameterNotFoundAction": "Allow"}
+    text = printed(*plain, *named)
+    assert text == printed(*plain, *reversed(named))
+    assert max(map(len, text.splitlines())) <= 120
+    assert (
+        objects(*plain, *named, "--fence-when-missing=deny")[-1]["spec"]["paramRef"]["parameterNotFoundAction"]
+        == "Deny"
+    )
+
+
 def test_the_same_text_each_time():
     """The YAML is stable: the same arguments, in whatever order, print the same text; no trailing spaces."""
     one = printed("op", "-n", "ns", "-l", "a=1", "-l", "b=2", *ALL)
@@ -98,6 +119,13 @@ def test_names_that_look_like_something_else():
         (["op", "-n", "ns", "-l", "a=b", "-l", "a=c"], "two values"),
         (["op", "-n", "ns", "--on-call-user="], "user or a group"),
         (["op", "-n", "ns", "--on-call-user=a\nb"], "user or a group"),
+        (["op", "-n", "ns", "--fence"], "name each resource"),
+        (["op", "-n", "ns", "--fence-resource=a.b/c"], "say --fence"),
+        (["op", "-n", "ns", "--fence", "--fence-resource=a.b/C"], "no resource"),
+        (["op", "-n", "ns", "--fence", "--fence-resource=*"], "no resource"),
+        (["op", "-n", "ns", "--fence", "--fence-resource=a.b/c/status"], "no resource"),
+        (["op", "-n", "ns", "--fence", "--fence-resource=events"], "never fenced"),
+        (["op", "-n", "ns", "--fence", "--fence-resource=coordination.k8s.io/leases"], "never fenced"),
     ],
 )
 def test_bad_input(arguments, words):

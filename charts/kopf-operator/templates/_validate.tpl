@@ -8,6 +8,9 @@
 {{- include "kopf-operator.validateTimings" . -}}
 {{- end -}}
 {{- include "kopf-operator.validateCode" . -}}
+{{- if .Values.fencing.enabled -}}
+{{- include "kopf-operator.validateFencing" . -}}
+{{- end -}}
 {{- if and .Values.scope.clusterWide .Values.scope.namespaces -}}
 {{- fail "scope.clusterWide and scope.namespaces contradict each other: set one of them." -}}
 {{- end -}}
@@ -67,5 +70,17 @@
 {{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*[.]py$" $name) -}}
 {{- fail (printf "operator.handlers has a file named %q, which Python cannot import: name it like \"handlers.py\"." $name) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "kopf-operator.validateFencing" -}}
+{{- if not .Values.leaderElection.enabled -}}
+{{- fail "fencing.enabled needs an election, as only the Lease tells who may write: set leaderElection.enabled to true, or fencing.enabled to false." -}}
+{{- end -}}
+{{- if not (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "fencing.enabled needs Kubernetes 1.30 or newer (ValidatingAdmissionPolicy), and this is %s: set fencing.enabled to false." .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if not (include "kopf-operator.fenced" . | trim) -}}
+{{- fail "fencing.enabled fences nothing, as no rule in rbac lets the operator write: name what it writes in fencing.resources, or in rbac.rules." -}}
 {{- end -}}
 {{- end -}}

@@ -30,10 +30,11 @@ def names(texts: Iterable[str]) -> str:
     return f"[{', '.join(json.dumps(text, ensure_ascii=False) for text in texts)}]"
 
 
-def head(api_version: str, kind: str, name: str, namespace: str, labels: Mapping[str, str]) -> list[str]:
-    """The lines of an object up to its metadata."""
+def head(api_version: str, kind: str, name: str, namespace: str | None, labels: Mapping[str, str]) -> list[str]:
+    """The lines of an object up to its metadata; `namespace` None: an object of the whole cluster."""
     lines = [f"apiVersion: {api_version}", f"kind: {kind}", "metadata:", f"  name: {scalar(name)}"]
-    lines.append(f"  namespace: {scalar(namespace)}")
+    if namespace is not None:
+        lines.append(f"  namespace: {scalar(namespace)}")
     if labels:
         lines += ["  labels:", *(f"    {scalar(key)}: {scalar(value)}" for key, value in sorted(labels.items()))]
     return lines
