@@ -63,7 +63,7 @@ async def _check(reached: Reached, flags: Layer, observe: float) -> list[Finding
         exists, readable = error.status == 403, error.status == 404
     settings, findings = local.settings(reached.place, flags)
     findings = [local.kopf(), *findings, local.namespace(reached.place), local.clock()]
-    findings += [await server.release(reached), await server.account(reached)]
+    findings += [await server.release(reached), *await server.account(reached)]
     rights = await server.rights(reached, exists=exists)
     findings += rights
     if not readable:

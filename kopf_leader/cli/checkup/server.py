@@ -9,9 +9,12 @@ from kopf_leader.cli.checkup.finding import Finding, fail, ok, warn
 from kopf_leader.cli.lease.command import Reached
 from kopf_leader.clients import answers
 from kopf_leader.clients.answers import Asked
+from kopf_leader.elector.identity import make_identity
 from kopf_leader.errors import LeaseAPIError
 
 OLDEST = (1, 19)  # events.k8s.io/v1, and bookmarks in watches
+FENCES = (1, 30)  # ValidatingAdmissionPolicy
+POD = "authentication.kubernetes.io/pod-name"
 LEASES, CORE, EVENTS = "coordination.k8s.io", "", "events.k8s.io"
 NEEDED = ("get", "watch", "update")
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -25,24 +28,42 @@ async def release(reached: Reached) -> Finding:
     except LeaseAPIError as error:
         return ok("server", f"it does not tell its release ({error.status or 'no answer'})")
     match = re.match(r"v?(\d+)\.(\d+)", said)
-    if match is None or (int(match[1]), int(match[2])) >= OLDEST:
-        return ok("server", f"Kubernetes {said}")
+    found = FENCES if match is None else (int(match[1]), int(match[2]))
+    if found >= OLDEST:
+        return ok("server", f"Kubernetes {said}" + ("" if found >= FENCES else ", which is too old for fencing"))
     return warn("server", f"Kubernetes {said} is older than what this was made for", "use 1.19 or newer")
 
 
-async def account(reached: Reached) -> Finding:
-    """Whose rights are asked for in what follows."""
+async def account(reached: Reached) -> list[Finding]:
+    """Whose rights are asked for in what follows; and of a service account, what its token is bound to."""
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
         answer = await reached.client.exchange("POST", _WHO, body)
     except LeaseAPIError:
-        return ok("account", "the server does not tell who this is; the rights below are this account's")
+        return [ok("account", "the server does not tell who this is; the rights below are this account's")]
     status = answer.get("status")
     info = status.get("userInfo") if isinstance(status, Mapping) else None
-    name, groups = (info.get("username"), info.get("groups")) if isinstance(info, Mapping) else (None, None)
+    info = info if isinstance(info, Mapping) else {}
+    name, groups = info.get("username"), info.get("groups")
     if isinstance(groups, list) and "system:masters" in groups:
-        return ok("account", f"{name}, who may do everything: the operator's own rights show when this runs in its pod")
-    return ok("account", f"{name}; the rights below are this account's, not the operator's if that has another one")
+        return [
+            ok("account", f"{name}, who may do everything: the operator's own rights show when this runs in its pod")
+        ]
+    said = ok("account", f"{name}; the rights below are this account's, not the operator's if that has another one")
+    return [said, _token(info.get("extra"))] if str(name).startswith("system:serviceaccount:") else [said]
+
+
+def _token(extra: object) -> Finding:
+    """Whether fencing would know this process for the holder, if it held the Lease."""
+    pods = extra.get(POD) if isinstance(extra, Mapping) else None
+    if not isinstance(pods, list) or not pods:
+        change = "let the kubelet mount the token, or make it with --bound-object-kind Pod"
+        return warn("token", "bound to no pod: with fencing, all its writes would be refused", change)
+    pod = str(pods[0])
+    if make_identity().rpartition("_")[0] != pod:
+        change = f"set POD_NAME to {pod}, from metadata.name by the downward API"
+        return warn("token", f"bound to the pod {pod}, but the identity begins with another name", change)
+    return ok("token", f"bound to the pod {pod}, with whose name the identity begins, as fencing needs it")
 
 
 async def rights(reached: Reached, *, exists: bool) -> list[Finding]:
