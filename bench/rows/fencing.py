@@ -15,7 +15,7 @@ from bench.table import Line
 from tests.controlplane.api import MERGE_PATCH, Api
 from tests.fencing.site import Site
 
-WRITES = 150
+WRITES = 100
 
 
 class Writer:
