@@ -64,7 +64,7 @@ def measure(ground: Ground) -> list[Line]:
 def _ratios(ground: Ground, site: Site, holder: Api) -> list[Line]:
     writers = {"holder": Writer(site, holder), "others": Writer(site, site.admin)}
     pairs: dict[str, list[tuple[float, float]]] = {who: [] for who in writers}
-    for turn in range(ground.pick(12, 4) + 1):
+    for turn in range(ground.pick(10, 4) + 1):
         site.fence()
         with_fence = {who: writer.median() for who, writer in writers.items()}
         site.unfence()

@@ -31,7 +31,7 @@ from kopf_leader.gate.exits import leave_lanes, leave_term, tell_failure
 from kopf_leader.gate.fence import Fence, TermOver
 from kopf_leader.gate.hooks import Kind, OperatorHooks
 from kopf_leader.gate.lanes import Lanes, refuse
-from kopf_leader.gate.noise import quiet
+from kopf_leader.gate.noise import quiet, quiet_at_first
 from kopf_leader.gate.peering import Peering, migrate
 from kopf_leader.gate.rules import Rules
 from kopf_leader.gate.seam_parts import Parts
@@ -189,6 +189,7 @@ class Conductor:
         self._hooks = OperatorHooks(self.parts)
         self._resources.callback(self._hooks.release)
         self._resources.enter_context(tracking(self._loop))
+        self._resources.enter_context(quiet_at_first())
         self._resources.enter_context(stuck.guarding(self, self._loop, timeout=self.rules.stuck_timeout))
         streams = asyncio.create_task(orchestrate(self.intake.process), name="streams behind the gate")
         conducting = asyncio.create_task(self._conduct(), name="conductor of the leader election")

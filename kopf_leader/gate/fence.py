@@ -32,6 +32,13 @@ ON_EVERY_REPLICA: ContextVar[bool] = ContextVar("kopf_leader.on_every_replica", 
 """Whether the code acts for a handler that is marked with `every_replica`."""
 
 
+YOUTH = 1.0
+"""How long a term is young, in seconds: many times what the API server takes to see a new holder."""
+
+SOON = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+"""The pauses before retries in a young term, in seconds."""
+
+
 class TermOver(asyncio.CancelledError):
     """The term is over, in the only words that kopf takes without a complaint. It never reaches users' code as such."""
 
@@ -62,16 +69,31 @@ class Fence(Iterable[float]):
     kopf asks for the next pause *before* every attempt of every request, the first included, and the setting may be
     any iterable: so a request of a term that is over is refused without a patch to kopf, and so is each retry. It
     does not know the method: reading is refused, too, which does no harm.
+
+    While a term is young, retries come at once: behind the API server's own fence (docs/fencing.md) the first write may
+    be refused, for some milliseconds, until the API server has seen the new holder, and kopf retries a 403. It does not
+    tell why it retries, so that other errors are retried as soon. Then the user's pauses follow.
     """
 
     def __init__(self, backoffs: float | Iterable[float]) -> None:
         self.backoffs = backoffs
 
     def __iter__(self) -> Iterator[float]:
+        for pause in SOON:
+            if not young():
+                break
+            _check_write()
+            yield pause
         for pause in self.backoffs if isinstance(self.backoffs, Iterable) else (self.backoffs,):
             _check_write()
             yield pause
         _check_write()  # the last attempt has no pause after it
+
+
+def young() -> bool:
+    """Whether the code acts under a term that has just begun."""
+    tenure = TENURE.get()
+    return tenure is not None and tenure.term.clock() < tenure.began + YOUTH
 
 
 def _check_write() -> None:

@@ -48,6 +48,8 @@ class Tenure:
         self, term: Term, *, counters: Counters, changed: Callable[[], None], ended: Callable[[], None]
     ) -> None:
         self.term = term
+        self.began = term.clock()
+        """When it was told of, on the election's clock."""
         self.counters = counters
         self.told: StopLeading | None = None
         """How the election wants it to end. Written by the election's thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kopf_leader.gate.noise import REFUSED
 from tests.controlplane.api import MERGE_PATCH
 from tests.controlplane.server import wait_until
 from tests.fencing.site import BINDINGS, LEASE, POLICIES, Site, sentence
@@ -57,7 +58,7 @@ def test_a_refusal_says_whose_fault_it_is(site: Site):
     holder = site.admin.get(site.lease)["spec"]["holderIdentity"]
     status, answer = site.write(b)
     assert (status, answer["reason"]) == (403, "Forbidden")
-    assert f"the Lease {site.namespace}/{LEASE} may write" in sentence(answer)
+    assert f"{REFUSED} {site.namespace}/{LEASE} may write" in sentence(answer), "the gate knows it by these words"
     assert f"the holder is {holder}; this write comes from b" in sentence(answer)
     assert "is by a token that is bound to no pod" in sentence(site.write(site.api(site.token(None)))[1])
     site.hold("")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import logging
 import threading
 import time
 
@@ -11,18 +12,21 @@ import pytest
 from kopf_leader import NotLeader, current_term
 from kopf_leader.elector.clock import SystemClock
 from kopf_leader.gate.counters import Counters
-from kopf_leader.gate.fence import TENURE, Fence, TermOver
+from kopf_leader.gate.fence import SOON, TENURE, YOUTH, Fence, TermOver
+from kopf_leader.gate.noise import REFUSED, quiet_at_first
 from kopf_leader.gate.tenure import Tenure
 from kopf_leader.protocol.state import Reason
 from kopf_leader.protocol.term import Claim, Term
 from tests.gate.operators import PLURAL, wait_for
 
 
-def make_tenure(seconds=1000.0):
+def make_tenure(seconds=1000.0, age=YOUTH):
     clock = SystemClock()
     claim = Claim(clock.time() + seconds)
     term = Term(lease="a/b", identity="me", token=7, claim=claim, clock=clock.time)
-    return Tenure(term, counters=Counters(), changed=lambda: None, ended=lambda: None)
+    tenure = Tenure(term, counters=Counters(), changed=lambda: None, ended=lambda: None)
+    tenure.began -= age
+    return tenure
 
 
 @pytest.mark.parametrize("backoffs", [(1.0, 2.0), [1.0, 2.0]])
@@ -33,6 +37,41 @@ def test_the_fence_gives_the_users_pauses(backoffs):
     context.run(TENURE.set, make_tenure())
     assert context.run(list, Fence(backoffs)) == [1.0, 2.0]
     assert [*Fence(3.0)] == [3.0]
+
+
+def test_retries_come_at_once_while_a_term_is_young():
+    """The API server's own fence may not know the new holder yet: kopf retries soon, and then as the user wants it."""
+
+    def pauses(age):
+        tenure = make_tenure(age=age)
+        TENURE.set(tenure)
+        given = iter(Fence((7.0,)))
+        first = next(given)
+        tenure.began -= YOUTH
+        return [first, *given]
+
+    assert contextvars.copy_context().run(pauses, 0.0) == [SOON[0], 7.0]
+    assert contextvars.copy_context().run(pauses, YOUTH) == [7.0]
+    assert sum(SOON) < YOUTH
+
+
+YOUNG_REFUSAL = "Request attempt #1 failed; will retry: PATCH -> APIForbiddenError('… %s a/b may write')"
+
+
+@pytest.mark.parametrize(("age", "text", "shown"), [
+    (0.0, REFUSED, 0), (YOUTH, REFUSED, 1), (0.0, "a role is missing for", 1),
+])  # fmt: skip
+def test_a_young_term_s_refusals_make_no_noise(caplog, age, text, shown):
+    """One that lasts, and one for another reason, are told as kopf tells them."""
+
+    def told():
+        TENURE.set(make_tenure(age=age))
+        with quiet_at_first():
+            logging.getLogger("kopf.objects").error(YOUNG_REFUSAL, text)
+
+    with caplog.at_level("INFO"):
+        contextvars.copy_context().run(told)
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == shown
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 2])
