@@ -8,17 +8,24 @@ import yaml
 from click.testing import CliRunner
 
 from kopf_leader.cli.main import main
-from tests.chart.helm import LEAST, Objects, Refused, Values, of_kind, render, the
+from tests.chart.helm import LEAST, Objects, Refused, Values, of_kind, render
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 READS = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
 WRITES = {"apiGroups": ["kopf.dev"], "resources": ["kopfexamples", "kopfexamples/*"], "verbs": ["list", "patch"]}
+COMMAND = ["manifest", "op-kopf-operator", "-n", "apps", "--fence", "--fence-resource=kopf.dev/kopfexamples"]
 FENCED: Values = {"fencing": {"enabled": True}, "rbac": {"rules": [READS, WRITES]}}
+
+
+def fence(objects: Objects, kind: str, *, keeper: bool = False) -> dict[str, Any]:
+    """The only object of this kind: the fence's, or its keeper's."""
+    (found,) = (each for each in of_kind(objects, kind) if each["metadata"]["name"].endswith("-keeper") == keeper)
+    return found
 
 
 def fenced(objects: Objects) -> list[tuple[Any, Any]]:
     """Groups and resources of the policy's rules."""
-    rules = the(objects, POLICY)["spec"]["matchConstraints"]["resourceRules"]
+    rules = fence(objects, POLICY)["spec"]["matchConstraints"]["resourceRules"]
     assert all(rule["operations"] == ["CREATE", "UPDATE", "DELETE"] for rule in rules)
     return [(rule["apiGroups"], rule["resources"]) for rule in rules]
 
@@ -63,25 +70,36 @@ def test_it_follows_account_and_lease():
         "leaderElection": {"id": "mine", "namespace": "leases"},
     }
     objects = render(also=also)
-    (condition,) = the(objects, POLICY)["spec"]["matchConditions"]
+    (condition,) = fence(objects, POLICY)["spec"]["matchConditions"]
     assert condition["expression"] == 'request.userInfo.username == "system:serviceaccount:apps:me"'
-    spec = the(objects, BINDING)["spec"]
-    assert spec["policyName"] == the(objects, POLICY)["metadata"]["name"]
+    spec = fence(objects, BINDING)["spec"]
+    assert spec["policyName"] == fence(objects, POLICY)["metadata"]["name"]
     assert spec["paramRef"] == {"name": "mine", "namespace": "leases", "parameterNotFoundAction": "Allow"}
     denying = render(also={**FENCED, "fencing": {"enabled": True, "whenLeaseIsMissing": "Deny"}})
-    assert the(denying, BINDING)["spec"]["paramRef"]["parameterNotFoundAction"] == "Deny"
+    assert fence(denying, BINDING)["spec"]["paramRef"]["parameterNotFoundAction"] == "Deny"
 
 
 def test_it_is_the_manifest_s_policy():
     """Chart and `kopf-leader manifest` say the same to the API server, but for names, labels and what is fenced."""
-    command = ["manifest", "op-kopf-operator", "-n", "apps", "--fence", "--fence-resource=kopf.dev/kopfexamples"]
-    printed = list(yaml.safe_load_all(CliRunner().invoke(main, command).stdout))
+    printed = list(yaml.safe_load_all(CliRunner().invoke(main, COMMAND).stdout))
     rendered = render(also=FENCED)
-    ours, theirs = (the(objects, POLICY)["spec"] for objects in (printed, rendered))
+    ours, theirs = (fence(objects, POLICY)["spec"] for objects in (printed, rendered))
     del theirs["matchConstraints"]["excludeResourceRules"]
     assert ours == theirs
-    ours, theirs = (the(objects, BINDING)["spec"] for objects in (printed, rendered))
+    ours, theirs = (fence(objects, BINDING)["spec"] for objects in (printed, rendered))
     assert {**ours, "policyName": ""} == {**theirs, "policyName": ""}
+
+
+def test_the_keeper_stays():
+    """It names Leases and matches nothing; Helm makes it and its binding by a hook, and so leaves them there."""
+    printed = list(yaml.safe_load_all(CliRunner().invoke(main, COMMAND).stdout))
+    rendered = render(also=FENCED)
+    ours, theirs = (fence(objects, POLICY, keeper=True) for objects in (printed, rendered))
+    assert ours["spec"] == theirs["spec"]
+    for kind in (POLICY, BINDING):
+        annotations = fence(rendered, kind, keeper=True)["metadata"]["annotations"]
+        assert annotations == {"helm.sh/hook": "pre-install,pre-upgrade,pre-rollback"}
+        assert "annotations" not in fence(rendered, kind)["metadata"]
 
 
 @pytest.mark.parametrize("version", ["1.31", "1.33", "1.37"])

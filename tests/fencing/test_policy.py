@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kopf_leader.gate.noise import REFUSED
@@ -165,15 +167,19 @@ def test_or_nobody_writes_at_all(site: Site):
 
 
 def test_switched_off_in_an_emergency(site: Site):
-    """Deleting the binding is enough; applying the manifest again is enough to switch it on."""
-    b = site.pod("b")
+    """Deleting the binding is enough; to switch it on, applying the manifest again; it goes by the holder of then."""
+    a, b = site.pod("a"), site.pod("b")
     site.hold("a")
     site.fence()
+    site.until_allowed(a)
     site.until_refused(b)
     site.unfence()
     assert site.write(b)[0] == 200
+    time.sleep(2.5)  # the API server looks each second whether anybody still goes by Leases
+    site.hold("b")
     site.fence()
-    site.until_refused(b)
+    site.until_allowed(b)
+    site.until_refused(a)
 
 
 def test_an_api_server_that_starts_anew(site: Site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.fencing.site import BINDINGS, LEASE, PATHS, POLICIES, Site
 
 pytestmark = pytest.mark.xdist_group("real")
 
+RECONSIDERED = 2.5
+"""Seconds in which the API server notices that a policy has gone: it looks each second."""
 VALUES = {
     "image": {"repository": "example.org/operator"},
     "operator": {"useImageCommand": True},
@@ -64,8 +67,11 @@ def test_the_life_of_a_release(site: Site, tmp_path: Path):
     release.helm("rollback", "1")
     assert not release.fences()
     site.until_allowed(b)
+    time.sleep(RECONSIDERED)
+    site.hold("b")
     release.helm("rollback", "2")
-    site.until_refused(b)
+    site.until_refused(a)
+    assert site.write(b)[0] == 200, "the fence goes by the holder of now"
 
     release.helm("uninstall")
     assert not release.fences()

@@ -58,7 +58,21 @@ def parts(
 ) -> list[list[str]]:
     """The policy and its binding. `missing`: what becomes of writes while there is no Lease, `Allow` or `Deny`."""
     name = _name(f"{namespace}.{lease}.fencing")
+    keeper = _name(f"{namespace}.{lease}.fencing-keeper")
     return [
+        [
+            "# Leave this and its binding in the cluster when fencing goes. It matches nothing, but when the last",
+            "# policy that goes by Leases is deleted, the API server stops to watch them, and does not begin again",
+            "# before it is restarted: a fence that is put up later would go by the holder of that day.",
+            *head(ADMISSION, "ValidatingAdmissionPolicy", keeper, None, labels),
+            *_KEEPER.splitlines(),
+        ],
+        [
+            *head(ADMISSION, "ValidatingAdmissionPolicyBinding", keeper, None, labels),
+            "spec:",
+            f"  policyName: {scalar(keeper)}",
+            "  validationActions: [Deny]",
+        ],
         _policy(name, labels, account, resources, f"{namespace}/{lease}"),
         _binding(name, labels, lease, namespace, missing),
     ]
@@ -97,6 +111,22 @@ def _policy(
     user = json.dumps(f"system:serviceaccount:{account.namespace}:{account.name}")
     return [*lines, *_RULE.replace("USER", user).replace("LEASE", lease).splitlines()]
 
+
+_KEEPER = f"""\
+spec:
+  failurePolicy: Ignore
+  paramKind:
+    apiVersion: {API_VERSION}
+    kind: Lease
+  matchConstraints:
+    resourceRules:
+    - apiGroups: ["nothing.kopf-leader"]
+      apiVersions: ["*"]
+      resources: ["nothing"]
+      operations: ["CREATE"]
+  validations:
+  - expression: "true"
+"""
 
 _RULE = """\
   # Whoever else writes is not looked at.
