@@ -167,7 +167,9 @@ def _content(path: Path) -> Mapping[str, Any]:
             f"The kubeconfig {path} cannot be read ({error}): pass the path of a valid one."
         ) from error
     except (ValueError, yaml.YAMLError) as error:  # both quote the file, which is full of secrets
-        raise KubeconfigError(f"The kubeconfig {path} is no YAML{_at(error)}: pass the path of a valid one.") from None
+        raise KubeconfigError(
+            f"The kubeconfig {path} cannot be read (it is no YAML{_at(error)}): pass the path of a valid one."
+        ) from None
     if not isinstance(content, Mapping):
         raise KubeconfigError(f"The kubeconfig {path} cannot be read (it is no mapping): pass the path of a valid one.")
     return content
