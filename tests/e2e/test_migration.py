@@ -125,6 +125,7 @@ def test_kopfs_freeze_and_resume(stage: Stage) -> None:
     new = migration.start_migrating("new")
     stage.create(2)
     assert stage.leader() is new
+    stage.wait_until_handled()
     migration.command("freeze", "--id=me", "--lifetime=3600", "--priority=100")
     stage.replicas.wait_until(lambda: migration.own not in migration.records(), what="the new replica to give way")
     stage.replicas.wait_until(lambda: PAUSED in new.text(), what="the new replica to wait")
