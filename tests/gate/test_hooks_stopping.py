@@ -321,11 +321,13 @@ def test_fifty_flaps_leave_no_task(operator, cluster, caplog):
 
     @kopf.daemon(PLURAL, **op.on)
     async def daemon(stopped, **_):
+        op.count("daemon")
         await stopped.wait()
 
     cluster.create("a")
     op.start()
     op.lead()
+    wait_for(lambda: "daemon" in op.counted, "kopf to be up with all its tasks")
     op.election.stop()
     assert op.election.released.wait(60)
     before, threads = len(asyncio.all_tasks(op.loop)), threading.active_count()
