@@ -13,6 +13,7 @@ import yaml
 from tests.cluster.cluster import ROOT, Cluster
 from tests.cluster.pod import Image
 from tests.cluster.release import Release
+from tests.cluster.sandbox import Sandbox
 from tests.controlplane.binaries import more
 from tests.controlplane.fixtures import control_plane, shared_control_plane
 from tests.controlplane.server import RealControlPlane
@@ -52,6 +53,10 @@ def cluster(
     """Controllers, scheduler and three nodes; one for all tests."""
     if os.geteuid():
         pytest.skip("pods get namespaces and users of their own, which needs root")
+    try:
+        Sandbox(tmp_path_factory.mktemp("probe"), shown={}).close()
+    except OSError as error:
+        pytest.skip(f"pods get namespaces of their own, which this machine does not allow: {error}")
     programs = more()
     if programs is None:
         what = "no kube-controller-manager and kube-scheduler: run `python -m tests.controlplane.binaries`"
