@@ -8,7 +8,7 @@ import pytest
 from tests.seam import run
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("release", run.RELEASES)
 def test_the_gate_works_on_this_release(release):
     """Everything that the gate promises holds on each supported release of kopf; an unsupported one is refused."""
