@@ -179,8 +179,8 @@ class Conductor:
         election = self._make_election(self, self.parts.login)
         self._alone = isinstance(election, AlwaysLeader)
         self._prepare_settings()
-        # Warm streams hide every pause of kopf: in a migration from peering, they are cold.
         self.intake.alone = self._alone
+        # Warm streams hide every pause of kopf: in a migration from peering, they are cold.
         self.intake.warm = self.rules.warm_standby and not self._alone and self.rules.from_peering is None
         lanes = self.intake.lanes = Lanes(parts=self.parts, drain_timeout=self.rules.drain_timeout)
         self.parts.steady_killer()
@@ -205,7 +205,11 @@ class Conductor:
             announcing.cancel()  # and not waited for: nothing depends on it, and kopf sees to what is left
             stopping = asyncio.create_task(lanes.stop(), name="end of what runs on every replica")
             stopping.add_done_callback(tell_failure)
-            await all_done([streams, conducting, stopping])
+            pressing = asyncio.create_task(self.intake.press(), name="end of the streams")
+            try:
+                await all_done([streams, conducting, stopping])
+            finally:
+                pressing.cancel()
             await self.intake.stop()
         for task in (conducting, streams):
             if not task.cancelled():

@@ -30,6 +30,8 @@ from kopf_leader.gate.tenure import Job, Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
 
+PATIENCE = 1.0  # seconds until a stream that was cancelled and is still read is cancelled again
+
 _Roster = dict[str, tuple[str | None, str | None]]  # uid: namespace, name
 
 
@@ -53,6 +55,7 @@ class Intake:
         self._holds: set[Hold] = set()
         self._gone: list[Mapping[str, Any]] = []  # objects that cannot be forgotten yet
         self._rosters: dict[seam.Stream, _Roster] = {}
+        self._readers: set[asyncio.Task[Any]] = set()
         self._waiting: set[asyncio.Task[Any]] = set()
         self._interrupted: set[asyncio.Task[Any]] = set()
 
@@ -167,7 +170,7 @@ class Intake:
         """All that is ever listed and watched of a resource; held if it is to stay open on a standby."""
         beside = not self.alone and self.lanes is not None and self.lanes.watches(stream.resource)
         if not self.warm and not beside:
-            return original()
+            return self._plain(original)
         return self._hold(stream, lambda: original(operator_paused=self.parts.never_paused()))
 
     async def _hold(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
@@ -210,6 +213,28 @@ class Intake:
             await asyncio.wait({self._indexed})
 
     # The cold way.
+
+    async def _plain(self, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """Kopf's own stream, and who reads it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (streams are read in tasks)
+        self._readers.add(task)
+        try:
+            async with aclosing(original()) as events:  # type: ignore[type-var]  # an async generator of kopf's
+                async for event in events:
+                    yield event
+        finally:
+            self._readers.discard(task)
+
+    async def press(self) -> None:
+        """Cancel again, and again, who was cancelled and goes on reading; to be cancelled itself when all have ended.
+
+        kopf swallows a cancellation that comes while a stream pauses, and would wait for the end of the pause for ever.
+        """
+        while True:
+            await asyncio.sleep(PATIENCE)  # who has just been cancelled may not have noticed yet
+            for task in self._readers:
+                task.cancel()
 
     async def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """Pass on what is seen in one listing and watching, marked with the term it is seen under; end with that."""

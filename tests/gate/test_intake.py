@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from kopf_leader.elector.clock import SystemClock
+from kopf_leader.gate import events
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.seam import Stream
@@ -151,3 +152,31 @@ async def test_nothing_runs_in_a_tenure_that_is_over(tenure):
     with pytest.raises(asyncio.CancelledError):
         late()
     assert said == ["over"]
+
+
+async def test_a_stream_that_swallows_its_cancellation_is_cancelled_again(intake, monkeypatch):
+    """A cancellation that comes while a stream pauses is taken for the pause's own: kopf would wait for ever."""
+    monkeypatch.setattr(events, "PATIENCE", 0.001)
+    swallowed = asyncio.Event()
+
+    async def original():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.set()
+        await asyncio.Event().wait()
+        yield event("never")
+
+    async def read():
+        async for _ in intake.stream(STREAM, original):
+            pass
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    reader.cancel()
+    await swallowed.wait()
+    pressing = asyncio.create_task(intake.press())
+    async with asyncio.timeout(30):
+        await asyncio.wait({reader})
+    pressing.cancel()
+    assert reader.cancelled()
