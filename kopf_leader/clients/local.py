@@ -34,13 +34,12 @@ def find_connection(
     *, service_account: Path = Path(SERVICE_ACCOUNT_TOKEN).parent, environ: Mapping[str, str] = os.environ
 ) -> Connection:
     """The credentials. Raises `KubeconfigError` where there are none, or they cannot be used."""
-    host = environ.get("KUBERNETES_SERVICE_HOST", "")
+    server = server_of_pod(environ)
     token = service_account / "token"
-    if host and token.is_file():
-        port = environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if server is not None and token.is_file():
         try:
             return Connection(
-                server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+                server=server,
                 origin="the service account",
                 ca_path=str(service_account / "ca.crt"),
                 token=token.read_text(encoding="utf-8").strip(),
@@ -55,12 +54,22 @@ def find_connection(
     return connection_of(read_merged(present, None))
 
 
-def connection_of(access: Access) -> Connection:
-    """A kubeconfig's context as a connection. Raises `KubeconfigError` for what there is no word for."""
+def server_of_pod(environ: Mapping[str, str]) -> str | None:
+    """The API server's URL as a pod is told it; None outside of a pod."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}" if host else None
+
+
+def connection_of(
+    access: Access, *, remedy: str = "use a context without it, or the client 'kubernetes'"
+) -> Connection:
+    """A kubeconfig's context as a connection. Raises `KubeconfigError` for what there is no word for.
+
+    `remedy` is what the caller's user can do instead, for the sentence.
+    """
     if access.tls_name:
         raise KubeconfigError(
-            "The kubeconfig names the server for TLS by tls-server-name, which is not supported here: "
-            "use a context without it, or the client 'kubernetes'."
+            f"The kubeconfig names the server for TLS by tls-server-name, which is not supported here: {remedy}."
         )
     return Connection(
         server=access.server,

@@ -5,19 +5,20 @@ import base64
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
-
-import kopf
 
 from kopf_leader.cli.lease.kubeconfig import Access, read_merged
 from kopf_leader.cli.refused import Refused
 from kopf_leader.clients import answers
 from kopf_leader.clients.answers import Asked
 from kopf_leader.clients.base import JSON
-from kopf_leader.clients.kopf import KopfLeaseClient, Patience
+from kopf_leader.clients.connection import Connection
+from kopf_leader.clients.direct import DirectLeaseClient, Patience
+from kopf_leader.clients.kubeconfig import KubeconfigError
+from kopf_leader.clients.local import connection_of, server_of_pod
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.settings import Settings
 
@@ -58,7 +59,7 @@ def find(where: Where) -> Place:
     return Place(name=where.lease_id, namespace=namespace, where=where, access=access)
 
 
-class PersonsClient(KopfLeaseClient):
+class PersonsClient(DirectLeaseClient):
     """The election's client, with a person's credentials; and a look at the pods."""
 
     def __init__(self, place: Place) -> None:
@@ -98,14 +99,14 @@ class PersonsClient(KopfLeaseClient):
         """Where the Lease is, below the server's address."""
         return f"{self._path}/{quote(self._name)}"
 
-    async def _resolve(self) -> kopf.ConnectionInfo:
+    async def _resolve(self) -> Connection:
         """What was read before; on a new log-in it is read again, as credentials of plugins are short-lived."""
         access, self._access = self._access, None
         try:
             if access is None:
                 access = await asyncio.to_thread(_access, self._place.where)
-            return _connection(access)
-        except Refused as refused:
+            return connection_of(access, remedy="use a context without it")
+        except (Refused, KubeconfigError) as refused:
             raise LeaseAPIError(str(refused)) from refused
 
 
@@ -138,8 +139,8 @@ def _access(where: Where) -> Access:
 
 
 def _in_cluster(where: Where) -> Access:
-    host, port = where.environ.get("KUBERNETES_SERVICE_HOST", ""), where.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    if not host:
+    server = server_of_pod(where.environ)
+    if server is None:
         raise Refused(
             "There is a service account but no KUBERNETES_SERVICE_HOST in the environment: pass --kubeconfig."
         )
@@ -150,34 +151,8 @@ def _in_cluster(where: Where) -> Access:
     except OSError as error:
         raise Refused(f"The service account's files cannot be read ({error}): pass --kubeconfig.") from error
     return Access(
-        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        server=server,
         ca_data=base64.b64encode(ca).decode(),
         token=token,
         namespace=namespace or "default",
-    )
-
-
-def _connection(access: Access) -> kopf.ConnectionInfo:
-    """The credentials as kopf has them. Raises `Refused` for what it has no word for."""
-    if access.tls_name:
-        raise Refused(
-            "The kubeconfig names the server for TLS by tls-server-name, which is not supported here: "
-            "use a context without it."
-        )
-    known = {item.name for item in fields(kopf.ConnectionInfo)}
-    if access.proxy and "proxy_url" not in known:
-        raise Refused(
-            "The kubeconfig names a proxy (proxy-url), which this kopf cannot use: install kopf 1.43 or newer."
-        )
-    ways: dict[str, Any] = {"proxy_url": access.proxy} if access.proxy else {}
-    return kopf.ConnectionInfo(
-        server=access.server,
-        ca_data=access.ca_data,
-        insecure=access.insecure or None,
-        username=access.username,
-        password=access.password,
-        token=access.token,
-        certificate_data=access.certificate_data,
-        private_key_data=access.key_data,
-        **ways,
     )
