@@ -2,25 +2,20 @@
 
 python -m tests.rings            all rings
 python -m tests.rings protocol   these rings only
-
-KOPF_LEADER_RINGS=2 runs two at a time, each one's output in one piece: most of what the later rings do is waiting.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).parent
 REAL = "KOPF_LEADER_REQUIRE_REAL"
-AT_ONCE = "KOPF_LEADER_RINGS"
 
 
 @dataclass(frozen=True)
@@ -95,23 +90,18 @@ class Result:
         return line
 
 
-def run(ring: Ring, *, aloud: bool = True) -> Result:
-    """Run one ring in a pytest of its own; not `aloud`: with its output in one piece, at its end."""
+def run(ring: Ring) -> Result:
+    """Run one ring in a pytest of its own."""
     result = Result(ring)
-    if aloud:
-        print(f"\n=== {ring.name}: {ring.asks}", flush=True)
+    print(f"\n=== {ring.name}: {ring.asks}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", str(TESTS / ring.name)]
         if ring.workers:
             command += ["-n", str(ring.workers), "--dist", "loadgroup"]
         start = time.monotonic()
-        where = {} if aloud else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        done = subprocess.run(command, check=False, **where)
-        status = done.returncode
+        status = subprocess.run(command, check=False).returncode
         result.seconds = max(time.monotonic() - start, 0.1)
-        if not aloud:
-            print(f"\n=== {ring.name}: {ring.asks}\n{done.stdout}", flush=True)
         if report.exists():
             count(report, result)
     if status not in (0, 5) and not result.failed:
@@ -141,39 +131,22 @@ def prepare_control_plane(rings: Sequence[Ring]) -> None:
         subprocess.run([sys.executable, "-m", "tests.controlplane.binaries"], check=bool(os.environ.get(REAL)))
 
 
-def play(rings: Sequence[Ring], *, at_once: int) -> list[Result]:
-    """Run rings in their order, so many at once; after one that fails, none begins."""
-    failed = threading.Event()
-    making = threading.Lock()
-    made: list[bool] = []
-
-    def prepare(ring: Ring) -> None:
-        with making:
-            if ring.real and not made:
-                prepare_control_plane(rings)
-                made.append(True)
-            if ring.maker:
-                subprocess.run([sys.executable, "-m", ring.maker], check=False)
-
-    def turn(ring: Ring) -> Result:
-        if failed.is_set():
-            return Result(ring)
-        prepare(ring)
-        result = run(ring, aloud=at_once == 1)
-        if result.failed:
-            failed.set()
-        return result
-
-    with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(turn, rings))
-
-
 def main(names: Sequence[str]) -> int:
     if unknown := set(names) - {ring.name for ring in RINGS}:
         print(f"There is no ring {', '.join(sorted(unknown))}: choose from {', '.join(ring.name for ring in RINGS)}.")
         return 2
     rings = [ring for ring in RINGS if not names or ring.name in names]
-    results = play(rings, at_once=int(os.environ.get(AT_ONCE) or 1))
+    results = [Result(ring) for ring in rings]
+    built = False
+    for number, ring in enumerate(rings):
+        if ring.real and not built:
+            prepare_control_plane(rings)
+            built = True
+        if ring.maker:
+            subprocess.run([sys.executable, "-m", ring.maker], check=False)
+        results[number] = run(ring)
+        if results[number].failed:
+            break
     print("\nRings of tests")
     for result in results:
         print(f"  {result.ring.name:<13}{result.sentence()}")
