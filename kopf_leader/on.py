@@ -19,7 +19,7 @@ Kopf is imported when a hook is declared, not when this module is.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from kopf_leader.gate.hooks import Hook, HookOptions, Kind, register
 
@@ -28,79 +28,61 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+
+class Declared(TypedDict, total=False):
+    """The options of a hook; what is left out or None is kopf's default, or that of its kind (see above)."""
+
+    id: str | None
+    param: object
+    errors: "kopf.ErrorsMode | None"
+    timeout: float | None
+    retries: int | None
+    backoff: float | None
+    registry: "kopf.OperatorRegistry | None"
+
+
 _KNOWN = ("term", "reason", "logger", "memo", "settings", "activity", "param", "retry", "started", "runtime")
 _ABOUT_HOLDER = ("holder", "is_me")
 
 
-def started_leading(
-    *misplaced: object,
-    id: str | None = None,  # noqa: A002 (kopf's name for it)
-    param: object = None,
-    errors: "kopf.ErrorsMode | None" = None,
-    timeout: float | None = None,
-    retries: int | None = None,
-    backoff: float | None = None,
-    registry: "kopf.OperatorRegistry | None" = None,
-) -> Callable[[Function], Function]:
+def started_leading(*misplaced: object, **declared: Unpack[Declared]) -> Callable[[Function], Function]:
     """Call it when a term begins, before the first handler: a place to prepare. It runs under the term.
 
     Handlers start when all of these hooks have succeeded. One that fails for good gives the Lease back, and another
     replica goes first (L20); with the election off, the operator stops. When the term ends meanwhile, it is cancelled.
     """
-    options = HookOptions(param=param, errors=errors, timeout=timeout, retries=retries, backoff=backoff)
-    return _decorator(Kind.STARTED, misplaced, id, options, registry)
+    return _decorator(Kind.STARTED, misplaced, declared)
 
 
-def stopped_leading(
-    *misplaced: object,
-    id: str | None = None,  # noqa: A002 (kopf's name for it)
-    param: object = None,
-    errors: "kopf.ErrorsMode | None" = None,
-    timeout: float | None = None,
-    retries: int | None = None,
-    backoff: float | None = None,
-    registry: "kopf.OperatorRegistry | None" = None,
-) -> Callable[[Function], Function]:
+def stopped_leading(*misplaced: object, **declared: Unpack[Declared]) -> Callable[[Function], Function]:
     """Call it when a term ends, behind its last handler and before the Lease is given back (L12).
 
     It is called once for each term whose `started_leading` hooks were begun, however it ends, and has the time that
     handlers have: it is cancelled, and at the exit point the process is ended. Kopf's requests are refused in it once
     the claim has run out, as in a handler. Its failure is logged, and changes nothing.
     """
-    options = HookOptions(param=param, errors=errors, timeout=timeout, retries=retries, backoff=backoff)
-    return _decorator(Kind.STOPPED, misplaced, id, options, registry)
+    return _decorator(Kind.STOPPED, misplaced, declared)
 
 
-def new_leader(
-    *misplaced: object,
-    id: str | None = None,  # noqa: A002 (kopf's name for it)
-    param: object = None,
-    errors: "kopf.ErrorsMode | None" = None,
-    timeout: float | None = None,
-    retries: int | None = None,
-    backoff: float | None = None,
-    registry: "kopf.OperatorRegistry | None" = None,
-) -> Callable[[Function], Function]:
+def new_leader(*misplaced: object, **declared: Unpack[Declared]) -> Callable[[Function], Function]:
     """Call it on every replica when another holder of the Lease is seen, this process included.
 
     Two more arguments: `holder` (its identity) and `is_me` (whether it is this process). Holding comes before leading,
     and outlasts it. Holders are announced one after the other; nothing waits for it, and a failure is logged.
     """
-    options = HookOptions(param=param, errors=errors, timeout=timeout, retries=retries, backoff=backoff)
-    return _decorator(Kind.NEW, misplaced, id, options, registry)
+    return _decorator(Kind.NEW, misplaced, declared)
 
 
-def _decorator(
-    kind: Kind,
-    misplaced: tuple[object, ...],
-    id_: str | None,
-    options: HookOptions,
-    registry: "kopf.OperatorRegistry | None",
-) -> Callable[[Function], Function]:
+def _decorator(kind: Kind, misplaced: tuple[object, ...], declared: Declared) -> Callable[[Function], Function]:
     name = f"@kopf_leader.on.{kind.value}"
+    if unexpected := declared.keys() - Declared.__annotations__.keys():
+        raise TypeError(f"{kind.value}() got an unexpected keyword argument {min(unexpected)!r}")
     if misplaced:
         of = f" of {_name(misplaced[0])!r}" if callable(misplaced[0]) else ""
         raise TypeError(f"The decorator {name}{of} takes no positional arguments: write {name}() with its parentheses.")
+    given: dict[str, Any] = {**declared}
+    id_, registry = given.pop("id", None), given.pop("registry", None)
+    options = HookOptions(**given)
     _check_options(name, options)
 
     def decorate(function: Function) -> Function:
