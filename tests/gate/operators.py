@@ -69,6 +69,10 @@ class Cluster:
     def edit(self, name: str, **spec: Any) -> Any:
         return self.api.patch(f"{self.path}/{name}", {"spec": spec})
 
+    def mark(self, name: str, **metadata: Any) -> Any:
+        """Change labels, annotations or finalizers."""
+        return self.api.patch(f"{self.path}/{name}", {"metadata": metadata})
+
     def get(self, name: str) -> Any:
         return self.api.get(f"{self.path}/{name}")
 

@@ -86,14 +86,14 @@ def handled(**spec: Any) -> dict[str, str]:
 def say_handled(cluster: Cluster, name: str) -> None:
     """What a former leader does when it has handled an object."""
     spec = cluster.get(name)["spec"]
-    cluster.api.patch(f"{cluster.path}/{name}", {"metadata": {"annotations": handled(**spec)}})
+    cluster.mark(name, annotations=handled(**spec))
 
 
 def block(cluster: Cluster, name: str) -> None:
     """Have the object wait for kopf when it is deleted."""
-    cluster.api.patch(f"{cluster.path}/{name}", {"metadata": {"finalizers": [FINALIZER]}})
+    cluster.mark(name, finalizers=[FINALIZER])
 
 
 def release(cluster: Cluster, name: str) -> None:
     """Let a deleted object go, as a former leader does after its deletion was handled."""
-    cluster.api.patch(f"{cluster.path}/{name}", {"metadata": {"finalizers": []}})
+    cluster.mark(name, finalizers=[])

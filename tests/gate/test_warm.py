@@ -121,9 +121,7 @@ def test_the_barrier_keeps_what_was_handled_from_being_handled_again(
     for number in range(5):
         name = f"gone{number}"
         cluster.create(name, i=1)
-        cluster.api.patch(
-            f"{cluster.path}/{name}", {"metadata": {"annotations": handled(i=1), "finalizers": [FINALIZER]}}
-        )
+        cluster.mark(name, annotations=handled(i=1), finalizers=[FINALIZER])
         cluster.delete(name)
     names = {o["metadata"]["name"] for o in cluster.objects()}
     wait_for(lambda: op.holds(*names), "the stream to have brought all")
@@ -155,7 +153,7 @@ def test_nothing_starts_for_what_is_gone(operator, cluster, streams):
     op = operator()
     for name in ("gone", "alive"):
         cluster.create(name, i=1)
-        cluster.api.patch(f"{cluster.path}/{name}", {"metadata": {"annotations": handled(i=1)}})
+        cluster.mark(name, annotations=handled(i=1))
 
     @kopf.on.resume(PLURAL, **op.on)
     @kopf.on.event(PLURAL, **op.on)
@@ -182,7 +180,7 @@ def test_a_resume_handler_sees_the_newest_state(operator, cluster, streams):
     """A resume handler is not run with what was the state before the former leader's last change, and runs once."""
     op = operator()
     cluster.create("a", i=1)
-    cluster.api.patch(f"{cluster.path}/a", {"metadata": {"annotations": handled(i=1)}})
+    cluster.mark("a", annotations=handled(i=1))
 
     @kopf.on.resume(PLURAL, **op.on)
     async def resumed(spec, **_):
@@ -207,9 +205,7 @@ def test_a_listing_anew_while_standing_by(operator, cluster, streams):
     with_index(op)
     for name in ("stays", "changes", "goes", "leaves"):
         cluster.create(name, i=1)
-        cluster.api.patch(
-            f"{cluster.path}/{name}", {"metadata": {"annotations": handled(i=1), "finalizers": [FINALIZER]}}
-        )
+        cluster.mark(name, annotations=handled(i=1), finalizers=[FINALIZER])
     op.start()
     wait_for(lambda: op.holds("stays", "changes", "goes", "leaves") and len(index(op)) == 4, "the stream")
     streams.lag()
@@ -299,7 +295,7 @@ def test_a_deaf_watch_is_found_out(operator, cluster, streams, monkeypatch):
     op = operator()
     with_handlers(op)
     cluster.create("a", i=1)
-    cluster.api.patch(f"{cluster.path}/a", {"metadata": {"annotations": handled(i=1), "finalizers": [FINALIZER]}})
+    cluster.mark("a", annotations=handled(i=1), finalizers=[FINALIZER])
     cluster.edit("a", i=2)
     op.start()
     wait_for(lambda: op.holds("a"), "the stream")
