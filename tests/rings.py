@@ -25,6 +25,7 @@ class Ring:
     name: str
     asks: str
     workers: int = 2
+    """Processes that run its tests; more than there are cores where tests mostly wait."""
     real: bool = False
     """Whether it needs the real control plane for some or all of its tests."""
     maker: str = ""
@@ -37,7 +38,7 @@ RINGS = (
     Ring("testing", "the test kit: are proxy and history checker to be trusted?"),
     Ring("clients", "the client: credentials, TLS, every bad answer", real=True),
     Ring("contract", "one suite on the embedded and the real API server: do they behave alike?", real=True),
-    Ring("gate", "kopf's side: opening, closing, draining, fencing"),
+    Ring("gate", "kopf's side: opening, closing, draining, fencing", workers=4),
     Ring(
         "operations", "what people see: health, metrics, Events, logs; whole processes on both API servers", real=True
     ),
@@ -51,12 +52,12 @@ RINGS = (
     Ring(
         "simulation", "the driver on the embedded API server, under schedules of faults: does the claim hold for hours?"
     ),
-    Ring("seam", "the gate on each supported kopf release"),
+    Ring("seam", "the gate on each supported kopf release", workers=4),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
     Ring(
         "fencing", "fencing by the API server, with bound tokens: whose write is refused, and whose is not?", real=True
     ),
-    Ring("e2e", "real processes on a real API server, with faults", real=True),
+    Ring("e2e", "real processes on a real API server, with faults", workers=3, real=True),
     Ring("matrix", "the fault matrix: the rows that e2e does not have; all of them by `make matrix`", real=True),
     Ring(
         "mixed",

@@ -109,9 +109,12 @@ def test_an_old_replica_starts_during_the_grace(stage: Stage, priority: int) -> 
     """It goes first, as nobody can know whether it has seen the record; the new version begins when it has gone."""
     migration = Migration(stage, "cluster")
     with Workload(stage, pause=0.4, seconds=0.2, daemon=True):
+        go = stage.folder / "go"
+        old = migration.start_old("old", priority=priority, environment={"WAIT_FOR": str(go)})
+        stage.replicas.wait_until(lambda: "'configure' succeeded" in old.text(), what="the start of the old replica")
         new = migration.start_migrating("new")
         stage.replicas.wait_until(lambda: "handlers start in" in new.text(), what="the grace")
-        old = migration.start_old("old", priority=priority)
+        go.touch()
         migration.wait_at_work(old)
         migration.stop(old)
         assert stage.leader() is new
