@@ -143,6 +143,20 @@ class Ending:
     """Seconds from then, as kopf would do it; None if its handler says nothing about it."""
 
 
+class _Pressure:
+    """The sign that newer events wait, which cuts sleeps short; but no event is left to a newer one, as kopf 1.40 does.
+
+    The newer one may be a replay of the same version, which is no news here.
+    """
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self.wait = event.wait
+
+    def is_set(self) -> bool:
+        """Never: what asks does so to give up."""
+        return False
+
+
 class Lane:
     """kopf's processor with other handlers, settings and memories than the operator's."""
 
@@ -158,11 +172,11 @@ class Lane:
         keywords = getattr(parts.processor, "keywords", {})
         self._pause = {"operator_paused": None} if "operator_paused" in keywords else {}  # since 1.44.1
 
-    async def process(self, *, registry: Any, **event: Any) -> None:
+    async def process(self, *, registry: Any, stream_pressure: Any = None, **event: Any) -> None:
         """Let kopf handle an event with these handlers."""
-        await self._parts.processor(
-            **event, registry=registry, settings=self.settings, memories=self.memories, **self._pause
-        )
+        pressure = None if stream_pressure is None else _Pressure(stream_pressure)
+        books = {"registry": registry, "settings": self.settings, "memories": self.memories}
+        await self._parts.processor(**event, **books, stream_pressure=pressure, **self._pause)
 
     async def recall(self, raw_event: Mapping[str, Any]) -> Any:
         """The memory of an object; a new one has the `memo` that the object's other handlers have, too."""
