@@ -183,7 +183,7 @@ class Conductor:
         # Warm streams hide every pause of kopf: in a migration from peering, they are cold.
         self.intake.warm = self.rules.warm_standby and not self._alone and self.rules.from_peering is None
         lanes = self.intake.lanes = Lanes(parts=self.parts, drain_timeout=self.rules.drain_timeout)
-        self.parts.steady_killer()
+        self.parts.steady_killer(idle=lambda: self.tenure is None or self.tenure.over)
         self._toggle = await self.parts.make_toggle()
         self._election = election
         self._hooks = OperatorHooks(self.parts)
