@@ -11,7 +11,7 @@ Asking for each object would double the work, asking for none is a risk, so ther
   new, and once the stream has come so far, it knows best itself. A quiet resource never comes so far, as the level is
   the version of the whole storage.
 - one object by its name, a few at a time;
-- all of them in pages, metadata only, as soon as more than a few wait.
+- all of them in pages, metadata only, as soon as more than a few wait; from then on those come first that are answered.
 
 It comes before handlers of every kind, daemons and timers too: a resume handler that acts on the body of an object that
 is gone would create anew what the former leader has just cleaned up, and nothing would come to remove it.
@@ -22,7 +22,7 @@ anew with a listing.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -36,7 +36,8 @@ logger = logging.getLogger("kopf_leader.gate")
 T = TypeVar("T")
 
 CROWD = 32  # unanswered questions beyond which the replay waits: more would only keep the loop from the answers
-SINGLE = 16  # objects asked for by name at a time
+SINGLE = 16  # objects that may wait for being asked for by name
+LINES = 4  # of them asked for at a time: each new connection costs a handshake, which the first answer would wait for
 PAUSE = 1.0  # seconds between attempts to read
 GRACE = 5.0  # seconds that a version known to the API server may take to come through the stream
 DEAF = 150.0  # seconds without a sign from the API server, which sends one a minute where nothing happens
@@ -63,7 +64,11 @@ class Held(Protocol):
         ...
 
     def wake(self) -> None:
-        """Go on with the replay: the barrier is crowded no more."""
+        """Go on with the replay: the barrier has more answers, or fewer questions."""
+        ...
+
+    def prefer(self, uids: Iterable[str]) -> None:
+        """Replay these objects before the others, and go on: the barrier knows what is new of them."""
         ...
 
     def refuse(self, uid: str) -> None:
@@ -89,6 +94,7 @@ class Barrier:
         self._stream = stream
         self._counters = counters
         self._single = 0
+        self._lines = asyncio.Semaphore(LINES)
         self._found: seam_read.Versions = {}
         self._swept = False
         self._level: asyncio.Task[None] | None = None
@@ -119,10 +125,10 @@ class Barrier:
         self.cancel()
         await all_done(self._tasks)
 
-    @property
-    def crowded(self) -> bool:
-        """Whether many objects wait for an answer."""
-        return self._single + len(self._asked) >= CROWD
+    def delays(self, uid: str) -> bool:
+        """Whether the replay had better wait: for an answer about this object, or as too many wait for theirs."""
+        unknown = self._sweep is not None and not self._swept and uid not in self._found
+        return unknown or self._single + len(self._asked) >= CROWD
 
     async def check(self, metadata: Mapping[str, Any]) -> None:
         """Raise `Stale` unless this is the newest version of the object."""
@@ -153,7 +159,7 @@ class Barrier:
             return self._found.get(uid)
         if self._sweep is None and self._single < SINGLE:
             self._single += 1
-            question = self._spawn(seam_read.version_of(self._settings, self._stream, metadata))  # ends with the term
+            question = self._spawn(self._ask_for_one(metadata))  # ends with the term
             try:
                 return await question
             except Exception as error:  # noqa: BLE001 (whatever kopf's client raises; the other way is patient)
@@ -171,6 +177,10 @@ class Barrier:
             self._asked.pop(uid, None)
             self._held.wake()
 
+    async def _ask_for_one(self, metadata: Mapping[str, Any]) -> str | None:
+        async with self._lines:
+            return await seam_read.version_of(self._settings, self._stream, metadata)
+
     async def _ask_for_level(self) -> None:
         version = await self._patiently(lambda: seam_read.level(self._settings, self._stream))
         try:
@@ -183,12 +193,14 @@ class Barrier:
         self._swept = True
         for uid in [*self._asked]:
             self._answer(uid)
+        self._held.wake()
 
     async def _read_all(self) -> None:
         async for page in seam_read.all_versions(self._settings, self._stream):
             self._found |= page
             for uid in self._asked.keys() & page.keys():
                 self._answer(uid)
+            self._held.prefer(page)
 
     def _answer(self, uid: str) -> None:
         future = self._asked[uid]

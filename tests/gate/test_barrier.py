@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from kopf_leader.gate import barrier, seam_read
-from kopf_leader.gate.barrier import CROWD, SINGLE, Barrier, Stale
+from kopf_leader.gate.barrier import CROWD, LINES, SINGLE, Barrier, Stale
 from kopf_leader.gate.counters import Counters
 
 STREAM = SimpleNamespace(resource="things")
@@ -19,6 +19,7 @@ class Held:
         self.versions = versions
         self.position = 0
         self.restarts, self.refused, self.disordered = [], [], False
+        self.preferred = []
 
     def version(self, uid):
         return self.versions.get(uid)
@@ -31,6 +32,9 @@ class Held:
 
     def wake(self):
         pass
+
+    def prefer(self, uids):
+        self.preferred += uids
 
     def disorder(self):
         self.disordered = True
@@ -45,8 +49,9 @@ class Server:
     def __init__(self, monkeypatch, level, **versions):
         self.current, self.versions = level, versions
         self.asked, self.pages, self.failing = [], 0, 0
-        self.answering = asyncio.Event()
+        self.answering, self.paging = asyncio.Event(), asyncio.Event()
         self.answering.set()
+        self.paging.set()
         for name in ("level", "version_of", "all_versions"):
             monkeypatch.setattr(seam_read, name, getattr(self, name))
 
@@ -73,6 +78,7 @@ class Server:
         for start in range(0, len(items), 10):
             self.pages += 1
             yield dict(items[start : start + 10])
+            await self.paging.wait()
 
 
 def body(uid, version):
@@ -129,6 +135,21 @@ async def test_a_quiet_stream_asks(make, monkeypatch):
     assert held.refused == ["b", "c"]
 
 
+async def test_a_few_at_a_time(make, monkeypatch):
+    """No more than a few requests are under way at once, so that the first answer does not wait for the others."""
+    server = Server(monkeypatch, "100", **{f"o{number}": "5" for number in range(SINGLE)})
+    server.answering.clear()
+    one = make(Held(**server.versions))
+    checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in server.versions]
+    await until(lambda: one._single == SINGLE)
+    await until(lambda: len(server.asked) == LINES)
+    assert not one.delays("o0")
+    server.answering.set()
+    await asyncio.gather(*checks)
+    assert len(server.asked) == SINGLE
+    assert server.pages == 0
+
+
 async def test_many_are_listed(make, monkeypatch):
     """More than a few are answered by pages; the replay is told to wait when too many wait."""
     versions = {f"o{number:03}": "5" for number in range(100)}
@@ -136,13 +157,32 @@ async def test_many_are_listed(make, monkeypatch):
     server.answering.clear()
     one = make(Held(**versions))
     checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in versions]
-    await until(lambda: one.crowded)
+    await until(lambda: one.delays("o000"))
     assert SINGLE < CROWD < len(versions)
     server.answering.set()
     await asyncio.gather(*checks)
     assert len(server.asked) == SINGLE
     assert server.pages == 10
-    assert not one.crowded
+    assert not one.delays("o000")
+
+
+async def test_what_is_answered_comes_first(make, monkeypatch):
+    """While all are listed, the replay waits for who is not listed yet, and has those first who are; then for none."""
+    versions = {f"o{number:03}": "5" for number in range(100)}
+    server = Server(monkeypatch, "100", **versions)
+    server.paging.clear()
+    held = Held(**versions)
+    one = make(held)
+    checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in [*versions][: SINGLE + 1]]
+    await until(lambda: held.preferred)
+    assert held.preferred == [*versions][:10]
+    assert not one.delays("o009")
+    assert one.delays("o099")
+    assert one.delays("gone")
+    server.paging.set()
+    await asyncio.gather(*checks)
+    await until(lambda: not one.delays("gone"))
+    assert held.preferred == [*versions]
 
 
 async def test_a_failure_is_not_an_answer(make, monkeypatch):
@@ -165,7 +205,7 @@ async def test_the_end_of_the_term_ends_all_questions(make, monkeypatch):
     one = make(Held(**versions))
     one.start()
     checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in versions]
-    await until(lambda: one.crowded)
+    await until(lambda: one.delays("o000"))
     one.cancel()
     server.answering.set()
     done = await asyncio.gather(*checks[SINGLE:], return_exceptions=True)
@@ -194,7 +234,7 @@ async def test_a_question_ends_with_the_barrier(make, monkeypatch):
     one = make(Held(**server.versions))
     one.start()
     checks = [asyncio.create_task(one.check(body(name, 5))) for name in server.versions]
-    await until(lambda: len(server.asked) == SINGLE and one._sweep is not None)
+    await until(lambda: len(server.asked) == LINES and one._sweep is not None)
     one.cancel()
     async with asyncio.timeout(30):
         await asyncio.wait(checks)
