@@ -88,8 +88,8 @@ class Parts:
         Without it, handlers of resuming would run in the first term only, a change to the finalizers that was left over
         from an old term would be made now, and daemons that were cut off would never start again.
 
-        All handlers wait for it, so nothing is made anew that is as good as new: it would be ten thousand times, and set
-        off the garbage collector.
+        All handlers wait for it, so nothing is made anew that is as good as new: ten thousand new objects would set off
+        the garbage collector.
         """
         throttler = get("kopf._core.actions.throttlers", "Throttler")
         for memory in self.memories.iter_all_memories():
