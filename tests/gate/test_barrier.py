@@ -61,6 +61,7 @@ class Server:
             raise OSError("cut off")
 
     async def level(self, *_):
+        self.asked.append("the level")
         await self.answering.wait()
         self.fail()
         return self.current
@@ -69,7 +70,7 @@ class Server:
         self.asked.append(metadata["uid"])
         await self.answering.wait()
         self.fail()
-        return self.versions.get(metadata["uid"])
+        return self.versions.get(metadata["uid"]), self.current
 
     async def all_versions(self, *_):
         await self.answering.wait()
@@ -106,11 +107,13 @@ async def until(condition):
 
 async def test_by_the_level(make, monkeypatch):
     """What is of the promotion or later passes without a question, even if the stream has shown something newer."""
+    monkeypatch.setattr(barrier, "LEVEL", 0.0)
     server = Server(monkeypatch, "100", a="120")
     held = Held(a="120")
     one = make(held)
     one.start()
     await until(lambda: one.level == 100)
+    server.asked.clear()
     await one.check(body("a", 110))
     await one.check(body("a", 100))
     with pytest.raises(Stale):
@@ -119,6 +122,29 @@ async def test_by_the_level(make, monkeypatch):
     held.position, held.versions["a"] = 100, "99"
     await one.check(body("a", 99))
     assert server.asked == [], "a stream that has come so far knows best itself"
+
+
+async def test_the_first_answer_tells_the_level(make, monkeypatch):
+    """The first question is asked alone, and what is of its answer's version or later needs none any more."""
+    server = Server(monkeypatch, "100", a="5")
+    server.answering.clear()
+    held = Held(a="5", b="100", c="99")
+    one = make(held)
+    one.start()
+    first = asyncio.create_task(one.check(body("a", 5)))
+    await until(lambda: server.asked)
+    server.current = "101"
+    server.answering.set()
+    await first
+    await one.check(body("b", 101))
+    assert server.asked == ["a"]
+    with pytest.raises(Stale):
+        await one.check(body("b", 100))
+    assert server.asked == ["a", "b"]
+    server.current = "99"
+    with pytest.raises(Stale):
+        await one.check(body("c", 99))
+    assert one.level == 101
 
 
 async def test_a_quiet_stream_asks(make, monkeypatch):
@@ -221,8 +247,8 @@ async def test_versions_that_are_no_numbers_are_told(make, monkeypatch):
     held = Held(a="v5", b="v6")
     one = make(held)
     one.start()
-    await until(lambda: held.disordered)
     await one.check(body("a", "v5"))
+    assert held.disordered
     with pytest.raises(Stale):
         await one.check(body("b", "v6"))
 
