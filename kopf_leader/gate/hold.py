@@ -71,7 +71,8 @@ class Hold:
         self._passes = passes
         self._indexed = parts.has_indices(stream.resource)
         self._store: dict[str, tuple[str, bytes]] = {}  # uid: version, body; what has changed last comes last
-        self._broken = False
+        self.broken = False
+        """Whether it could not be listed or watched when that was tried last. Any thread."""
         self._listing: set[str] | None = None
         self._listing_for: Tenure | None = None  # under whom the listing has begun
         self._barrier: Barrier | None = None
@@ -95,7 +96,7 @@ class Hold:
         self._refused.clear()
         self._live = deque(item for item in self._live if self._stays(item[0]))
         silent = self._clock.time() - self._heard
-        if self._broken:
+        if self.broken:
             self.restart("it was broken")
         elif not self.ordered:
             self.restart("its versions are no numbers")
@@ -249,7 +250,7 @@ class Hold:
                 if self._leading:
                     raise  # as plain kopf does
                 logger.warning("%s cannot be watched by this standby (%r): tried again.", self.stream.resource, error)
-                self._broken = True
+                self.broken = True
                 await asyncio.sleep(RETRY)
             except asyncio.CancelledError:
                 if task is not self._pump or await is_cancelled(task):
@@ -325,7 +326,7 @@ class Hold:
     async def _listed(self) -> None:
         await self._settle()
         listing, self._listing = self._listing, None
-        self._broken = False
+        self.broken = False
         if listing is None:
             return
         if self.ordered:
