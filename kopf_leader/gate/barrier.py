@@ -7,11 +7,15 @@ If it is not the newest, nothing is started: the newer one is on its way through
 
 Asking for each object would double the work, asking for none is a risk, so there are three ways, the cheap ones first:
 
-- by the *level*: the version of the collection, asked for once at the promotion. A body of that version or later is
-  new, and once the stream has come so far, it knows best itself. A quiet resource never comes so far, as the level is
-  the version of the whole storage.
+- by the *level*: the version of the collection after the promotion, which every answer tells. A body of that version or
+  later is new, and once the stream has come so far, it knows best itself. A quiet resource never comes so far, as the
+  level is the version of the whole storage.
 - one object by its name, a few at a time;
-- all of them in pages, metadata only, as soon as more than a few wait.
+- all of them in pages, metadata only, as soon as more than a few wait; from then on those come first that are answered.
+
+The first question is asked alone: the API server answers from its cache as soon as that has come as far as its storage,
+and it looks at once for the first who asks, but every 100 ms only for those who ask later, if anything was written
+meanwhile (`progressRequestPeriod` in k8s.io/apiserver). A question for the level before it would cost it that time.
 
 It comes before handlers of every kind, daemons and timers too: a resume handler that acts on the body of an object that
 is gone would create anew what the former leader has just cleaned up, and nothing would come to remove it.
@@ -22,7 +26,7 @@ anew with a listing.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -36,7 +40,9 @@ logger = logging.getLogger("kopf_leader.gate")
 T = TypeVar("T")
 
 CROWD = 32  # unanswered questions beyond which the replay waits: more would only keep the loop from the answers
-SINGLE = 16  # objects asked for by name at a time
+SINGLE = 16  # objects that may wait for being asked for by name
+LINES = 4  # of them asked for until the first answer: each new connection costs a handshake, which that would wait for
+LEVEL = 1.0  # seconds until the level is asked for if no answer has told it
 PAUSE = 1.0  # seconds between attempts to read
 GRACE = 5.0  # seconds that a version known to the API server may take to come through the stream
 DEAF = 150.0  # seconds without a sign from the API server, which sends one a minute where nothing happens
@@ -63,7 +69,11 @@ class Held(Protocol):
         ...
 
     def wake(self) -> None:
-        """Go on with the replay: the barrier is crowded no more."""
+        """Go on with the replay: the barrier has more answers, or fewer questions."""
+        ...
+
+    def prefer(self, uids: Iterable[str]) -> None:
+        """Replay these objects before the others, and go on: the barrier knows what is new of them."""
         ...
 
     def refuse(self, uid: str) -> None:
@@ -89,9 +99,9 @@ class Barrier:
         self._stream = stream
         self._counters = counters
         self._single = 0
+        self._lines = asyncio.Semaphore(LINES)
         self._found: seam_read.Versions = {}
         self._swept = False
-        self._level: asyncio.Task[None] | None = None
         self._sweep: asyncio.Task[None] | None = None
         self._asked: dict[str, asyncio.Future[str | None]] = {}
         self._passed: set[str] = set()  # uids that kopf has been given
@@ -100,8 +110,8 @@ class Barrier:
         self._over = False
 
     def start(self) -> None:
-        """Ask for the level, beside everything else."""
-        self._level = self._spawn(self._ask_for_level())
+        """See to it that the level is known some day, and that the stream comes so far."""
+        self._later(LEVEL, lambda: self._spawn(self._ask_for_level()))
         self._later(DEAF, self._see_to_level)
 
     def cancel(self) -> None:
@@ -119,10 +129,10 @@ class Barrier:
         self.cancel()
         await all_done(self._tasks)
 
-    @property
-    def crowded(self) -> bool:
-        """Whether many objects wait for an answer."""
-        return self._single + len(self._asked) >= CROWD
+    def delays(self, uid: str) -> bool:
+        """Whether the replay had better wait: for an answer about this object, or as too many wait for theirs."""
+        unknown = self._sweep is not None and not self._swept and uid not in self._found
+        return unknown or self._single + len(self._asked) >= CROWD
 
     async def check(self, metadata: Mapping[str, Any]) -> None:
         """Raise `Stale` unless this is the newest version of the object."""
@@ -153,7 +163,7 @@ class Barrier:
             return self._found.get(uid)
         if self._sweep is None and self._single < SINGLE:
             self._single += 1
-            question = self._spawn(seam_read.version_of(self._settings, self._stream, metadata))  # ends with the term
+            question = self._spawn(self._ask_for_one(metadata))  # ends with the term
             try:
                 return await question
             except Exception as error:  # noqa: BLE001 (whatever kopf's client raises; the other way is patient)
@@ -171,10 +181,23 @@ class Barrier:
             self._asked.pop(uid, None)
             self._held.wake()
 
+    async def _ask_for_one(self, metadata: Mapping[str, Any]) -> str | None:
+        async with self._lines:
+            version, level = await seam_read.version_of(self._settings, self._stream, metadata)
+        self._learn(level)
+        return version
+
     async def _ask_for_level(self) -> None:
-        version = await self._patiently(lambda: seam_read.level(self._settings, self._stream))
+        if self.level is None:
+            self._learn(await self._patiently(lambda: seam_read.level(self._settings, self._stream)))
+
+    def _learn(self, level: str) -> None:
+        if self.level is not None:
+            return
+        for _ in range(SINGLE - LINES):
+            self._lines.release()
         try:
-            self.level = int(version)
+            self.level = int(level)
         except ValueError:
             self._held.disorder()
 
@@ -183,12 +206,14 @@ class Barrier:
         self._swept = True
         for uid in [*self._asked]:
             self._answer(uid)
+        self._held.wake()
 
     async def _read_all(self) -> None:
         async for page in seam_read.all_versions(self._settings, self._stream):
             self._found |= page
             for uid in self._asked.keys() & page.keys():
                 self._answer(uid)
+            self._held.prefer(page)
 
     def _answer(self, uid: str) -> None:
         future = self._asked[uid]
@@ -223,7 +248,7 @@ class Barrier:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+    def _later(self, seconds: float, call: Callable[[], object]) -> None:
         if not self._over:
             self._timers.append(asyncio.get_running_loop().call_later(seconds, call))
 

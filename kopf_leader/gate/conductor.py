@@ -183,7 +183,7 @@ class Conductor:
         # Warm streams hide every pause of kopf: in a migration from peering, they are cold.
         self.intake.warm = self.rules.warm_standby and not self._alone and self.rules.from_peering is None
         lanes = self.intake.lanes = Lanes(parts=self.parts, drain_timeout=self.rules.drain_timeout)
-        self.parts.steady_killer()
+        self.parts.steady_killer(idle=lambda: self.tenure is None or not self.tenure.busy)
         self._toggle = await self.parts.make_toggle()
         self._election = election
         self._hooks = OperatorHooks(self.parts)
@@ -370,7 +370,7 @@ class Conductor:
     def _stop_sleeping(self, tenure: Tenure) -> None:
         """End what only sleeps until its next turn; with each look, as running jobs may have added some."""
         self._look_at_claim(tenure)
-        if not tenure.over:
+        if tenure.busy:
             self.parts.stop_daemons()
             tenure.end_waiting()
 

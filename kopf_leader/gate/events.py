@@ -59,6 +59,11 @@ class Intake:
         self._waiting: set[asyncio.Task[Any]] = set()
         self._interrupted: set[asyncio.Task[Any]] = set()
 
+    @property
+    def unwatched(self) -> list[str]:
+        """The resources that this standby tries to watch in vain: it would have to stop if it led. Any thread."""
+        return sorted({str(hold.stream.resource) for hold in list(self._holds) if hold.broken})
+
     async def process(self, *, raw_event: Any, **kwargs: Any) -> Any:
         """Handle one event in both lanes, in kopf's order: what runs on every replica is what comes first there."""
         seen: Seen | None = raw_event.pop(MARK, None)

@@ -47,6 +47,11 @@ class Gate:
         tenure = None if self._conductor is None else self._conductor.tenure
         return tenure.term if tenure is not None and tenure.may_start else None
 
+    @property
+    def unwatched(self) -> list[str]:
+        """The resources that the operator of this process tries to watch in vain. Any thread."""
+        return [] if self._conductor is None else self._conductor.intake.unwatched
+
     # kopf's places.
 
     def orchestrate(

@@ -11,7 +11,8 @@ process leads, and until everything of its term is over, kopf gets every event a
 
 The order of the stream is the truth, not the numbers of the versions: a listing is a consistent read, and whatever it
 does not contain is gone, for which kopf gets the DELETED event that it has missed. Within an object nothing older
-follows anything newer: live events go first, and what is replayed is the newest of all that has come.
+follows anything newer: live events go first, and what is replayed is the newest of all that has come. Between objects
+kopf knows no order; what has changed last is replayed first, as it is the most likely to be waiting for a handler.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import contextvars
 import logging
 import marshal
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -69,13 +70,14 @@ class Hold:
         self._counters = counters
         self._passes = passes
         self._indexed = parts.has_indices(stream.resource)
-        self._store: dict[str, tuple[str, bytes]] = {}  # uid: version, body
-        self._broken = False
+        self._store: dict[str, tuple[str, bytes]] = {}  # uid: version, body; what has changed last comes last
+        self.broken = False
+        """Whether it could not be listed or watched when that was tried last. Any thread."""
         self._listing: set[str] | None = None
         self._listing_for: Tenure | None = None  # under whom the listing has begun
         self._barrier: Barrier | None = None
         self._live: deque[tuple[Any, Barrier | None]] = deque()  # for kopf
-        self._pending: dict[str, None] = {}  # uids that are still to be replayed
+        self._pending: dict[str, None] = {}  # uids that are still to be replayed, from the last one to the first
         self._refused: set[str] = set()  # uids that the barrier has refused last
         self._indexing: dict[str, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
@@ -94,7 +96,7 @@ class Hold:
         self._refused.clear()
         self._live = deque(item for item in self._live if self._stays(item[0]))
         silent = self._clock.time() - self._heard
-        if self._broken:
+        if self.broken:
             self.restart("it was broken")
         elif not self.ordered:
             self.restart("its versions are no numbers")
@@ -145,6 +147,13 @@ class Hold:
         """Go on with the replay."""
         self._woken.set()
 
+    def prefer(self, uids: Iterable[str]) -> None:
+        """Replay these objects before the others, and go on."""
+        for uid in [uid for uid in uids if uid in self._pending]:
+            del self._pending[uid]
+            self._pending[uid] = None
+        self.wake()
+
     def refuse(self, uid: str) -> None:
         """Take note that kopf has not been given the object in this term."""
         self._refused.add(uid)
@@ -188,19 +197,23 @@ class Hold:
         while True:
             if self._live:
                 return self._marked(*self._live.popleft())
-            if self._pending and self._leading and not (self._barrier is not None and self._barrier.crowded):
+            if self._may_replay():
                 await asyncio.sleep(0)  # let answers in between: there may be ten thousand of them
-                if self._live or not self._pending:
+                if self._live or not self._may_replay():
                     continue
-                uid = next(iter(self._pending))
+                uid, _ = self._pending.popitem()
                 if uid in self._store:
                     return self._marked({"type": None, "object": self._unpack(uid)}, self._barrier)
-                del self._pending[uid]
             elif self._pump is None or self._pump.done():
                 return None if self._pump is None else self._pump.result()
             else:
                 self._woken.clear()
                 await self._woken.wait()
+
+    def _may_replay(self) -> bool:
+        if not self._pending or not self._leading:
+            return False
+        return self._barrier is None or not self._barrier.delays(next(reversed(self._pending)))
 
     def _marked(self, event: Any, guard: Barrier | None) -> Any:
         self._room.set()
@@ -237,7 +250,7 @@ class Hold:
                 if self._leading:
                     raise  # as plain kopf does
                 logger.warning("%s cannot be watched by this standby (%r): tried again.", self.stream.resource, error)
-                self._broken = True
+                self.broken = True
                 await asyncio.sleep(RETRY)
             except asyncio.CancelledError:
                 if task is not self._pump or await is_cancelled(task):
@@ -290,6 +303,7 @@ class Hold:
             self._store.pop(uid, None)
             guard = None
         else:
+            self._store.pop(uid, None)
             self._store[uid] = version, marshal.dumps(body)
         if self._listing is not None:
             if kind is None:
@@ -312,9 +326,11 @@ class Hold:
     async def _listed(self) -> None:
         await self._settle()
         listing, self._listing = self._listing, None
-        self._broken = False
+        self.broken = False
         if listing is None:
             return
+        if self.ordered:
+            self._store = dict(sorted(self._store.items(), key=lambda item: int(item[1][0])))
         for uid in [uid for uid in self._store if uid not in listing]:
             body = self._unpack(uid)
             del self._store[uid]

@@ -22,6 +22,7 @@ class Operated:
         self._operations = operations
         operations.count(gate.counters)
         gate.counters.when_opened = operations.opened
+        operations.health.unwatched = lambda: gate.unwatched
 
     def orchestrate(
         self, parts: Parts, original: Callable[..., Coroutine[Any, Any, None]]

@@ -52,7 +52,7 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("kopf._core.actions.invocation", "is_async_fn", ()),
     ("kopf._core.actions.lifecycles", "all_at_once", ()),
     ("kopf._core.actions.loggers", "TerseObjectLogger", ("body", "settings")),
-    ("kopf._core.actions.throttlers", "Throttler", ()),
+    ("kopf._core.actions.throttlers", "Throttler", ("source_of_delays", "active_until")),
     (
         "kopf._core.engines.activities",
         "run_activity",

@@ -29,11 +29,14 @@ async def level(settings: Any, stream: Stream) -> str:
     return str(answer["metadata"]["resourceVersion"])
 
 
-async def version_of(settings: Any, stream: Stream, metadata: Mapping[str, Any]) -> str | None:
-    """The version that this object has now, or None if it is gone. Raises what kopf's client does."""
+async def version_of(settings: Any, stream: Stream, metadata: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The version that this object has now, or None if it is gone, and that of the collection.
+
+    Raises what kopf's client does.
+    """
     named = {"fieldSelector": f"metadata.name={metadata.get('name')}"}
     answer = await _list(settings, stream, metadata.get("namespace"), named)
-    return _versions(answer).get(str(metadata.get("uid")))
+    return _versions(answer).get(str(metadata.get("uid"))), str(answer["metadata"]["resourceVersion"])
 
 
 async def all_versions(settings: Any, stream: Stream) -> AsyncIterator[Versions]:

@@ -36,6 +36,8 @@ class Health:
         self.view: View | None = None
         self.operator_pulse: Pulse | None = None
         self.election_pulse: Pulse | None = None
+        self.unwatched: Callable[[], Iterable[str]] = list
+        """The resources that the operator tries to watch in vain."""
         self.leaving = False
         self._stuck_timeout = stuck_timeout
 
@@ -55,6 +57,7 @@ class Health:
             *self.live,
             Check(name="startup", failure=lambda: "the operator is starting" if self.election is None else None),
             Check(name="lease", failure=self._lease),
+            Check(name="streams", failure=self._streams),
             Check(name="shutdown", failure=lambda: "the operator is stopping" if self._is_leaving() else None),
         )
 
@@ -93,6 +96,10 @@ class Health:
         if view.failing_for > view.settings.lease_duration:
             return f"every request for the Lease has failed for {view.failing_for:.0f} s, see the log"
         return None
+
+    def _streams(self) -> str | None:
+        names = ", ".join(self.unwatched())
+        return f"what the operator handles cannot be watched, see the log: {names}" if names else None
 
     def _is_leaving(self) -> bool:
         return self.leaving or (self.view is not None and self.view.picture.state.wish is Wish.LEAVE)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from kopf_leader.gate import barrier, seam_read
-from kopf_leader.gate.barrier import CROWD, SINGLE, Barrier, Stale
+from kopf_leader.gate.barrier import CROWD, LINES, SINGLE, Barrier, Stale
 from kopf_leader.gate.counters import Counters
 
 STREAM = SimpleNamespace(resource="things")
@@ -19,6 +19,7 @@ class Held:
         self.versions = versions
         self.position = 0
         self.restarts, self.refused, self.disordered = [], [], False
+        self.preferred = []
 
     def version(self, uid):
         return self.versions.get(uid)
@@ -31,6 +32,9 @@ class Held:
 
     def wake(self):
         pass
+
+    def prefer(self, uids):
+        self.preferred += uids
 
     def disorder(self):
         self.disordered = True
@@ -45,8 +49,9 @@ class Server:
     def __init__(self, monkeypatch, level, **versions):
         self.current, self.versions = level, versions
         self.asked, self.pages, self.failing = [], 0, 0
-        self.answering = asyncio.Event()
+        self.answering, self.paging = asyncio.Event(), asyncio.Event()
         self.answering.set()
+        self.paging.set()
         for name in ("level", "version_of", "all_versions"):
             monkeypatch.setattr(seam_read, name, getattr(self, name))
 
@@ -56,6 +61,7 @@ class Server:
             raise OSError("cut off")
 
     async def level(self, *_):
+        self.asked.append("the level")
         await self.answering.wait()
         self.fail()
         return self.current
@@ -64,7 +70,7 @@ class Server:
         self.asked.append(metadata["uid"])
         await self.answering.wait()
         self.fail()
-        return self.versions.get(metadata["uid"])
+        return self.versions.get(metadata["uid"]), self.current
 
     async def all_versions(self, *_):
         await self.answering.wait()
@@ -73,6 +79,7 @@ class Server:
         for start in range(0, len(items), 10):
             self.pages += 1
             yield dict(items[start : start + 10])
+            await self.paging.wait()
 
 
 def body(uid, version):
@@ -100,11 +107,13 @@ async def until(condition):
 
 async def test_by_the_level(make, monkeypatch):
     """What is of the promotion or later passes without a question, even if the stream has shown something newer."""
+    monkeypatch.setattr(barrier, "LEVEL", 0.0)
     server = Server(monkeypatch, "100", a="120")
     held = Held(a="120")
     one = make(held)
     one.start()
     await until(lambda: one.level == 100)
+    server.asked.clear()
     await one.check(body("a", 110))
     await one.check(body("a", 100))
     with pytest.raises(Stale):
@@ -113,6 +122,29 @@ async def test_by_the_level(make, monkeypatch):
     held.position, held.versions["a"] = 100, "99"
     await one.check(body("a", 99))
     assert server.asked == [], "a stream that has come so far knows best itself"
+
+
+async def test_the_first_answer_tells_the_level(make, monkeypatch):
+    """The first question is asked alone, and what is of its answer's version or later needs none any more."""
+    server = Server(monkeypatch, "100", a="5")
+    server.answering.clear()
+    held = Held(a="5", b="100", c="99")
+    one = make(held)
+    one.start()
+    first = asyncio.create_task(one.check(body("a", 5)))
+    await until(lambda: server.asked)
+    server.current = "101"
+    server.answering.set()
+    await first
+    await one.check(body("b", 101))
+    assert server.asked == ["a"]
+    with pytest.raises(Stale):
+        await one.check(body("b", 100))
+    assert server.asked == ["a", "b"]
+    server.current = "99"
+    with pytest.raises(Stale):
+        await one.check(body("c", 99))
+    assert one.level == 101
 
 
 async def test_a_quiet_stream_asks(make, monkeypatch):
@@ -129,6 +161,21 @@ async def test_a_quiet_stream_asks(make, monkeypatch):
     assert held.refused == ["b", "c"]
 
 
+async def test_a_few_at_a_time(make, monkeypatch):
+    """No more than a few requests are under way at once, so that the first answer does not wait for the others."""
+    server = Server(monkeypatch, "100", **{f"o{number}": "5" for number in range(SINGLE)})
+    server.answering.clear()
+    one = make(Held(**server.versions))
+    checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in server.versions]
+    await until(lambda: one._single == SINGLE)
+    await until(lambda: len(server.asked) == LINES)
+    assert not one.delays("o0")
+    server.answering.set()
+    await asyncio.gather(*checks)
+    assert len(server.asked) == SINGLE
+    assert server.pages == 0
+
+
 async def test_many_are_listed(make, monkeypatch):
     """More than a few are answered by pages; the replay is told to wait when too many wait."""
     versions = {f"o{number:03}": "5" for number in range(100)}
@@ -136,13 +183,32 @@ async def test_many_are_listed(make, monkeypatch):
     server.answering.clear()
     one = make(Held(**versions))
     checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in versions]
-    await until(lambda: one.crowded)
+    await until(lambda: one.delays("o000"))
     assert SINGLE < CROWD < len(versions)
     server.answering.set()
     await asyncio.gather(*checks)
     assert len(server.asked) == SINGLE
     assert server.pages == 10
-    assert not one.crowded
+    assert not one.delays("o000")
+
+
+async def test_what_is_answered_comes_first(make, monkeypatch):
+    """While all are listed, the replay waits for who is not listed yet, and has those first who are; then for none."""
+    versions = {f"o{number:03}": "5" for number in range(100)}
+    server = Server(monkeypatch, "100", **versions)
+    server.paging.clear()
+    held = Held(**versions)
+    one = make(held)
+    checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in [*versions][: SINGLE + 1]]
+    await until(lambda: held.preferred)
+    assert held.preferred == [*versions][:10]
+    assert not one.delays("o009")
+    assert one.delays("o099")
+    assert one.delays("gone")
+    server.paging.set()
+    await asyncio.gather(*checks)
+    await until(lambda: not one.delays("gone"))
+    assert held.preferred == [*versions]
 
 
 async def test_a_failure_is_not_an_answer(make, monkeypatch):
@@ -165,7 +231,7 @@ async def test_the_end_of_the_term_ends_all_questions(make, monkeypatch):
     one = make(Held(**versions))
     one.start()
     checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in versions]
-    await until(lambda: one.crowded)
+    await until(lambda: one.delays("o000"))
     one.cancel()
     server.answering.set()
     done = await asyncio.gather(*checks[SINGLE:], return_exceptions=True)
@@ -181,8 +247,8 @@ async def test_versions_that_are_no_numbers_are_told(make, monkeypatch):
     held = Held(a="v5", b="v6")
     one = make(held)
     one.start()
-    await until(lambda: held.disordered)
     await one.check(body("a", "v5"))
+    assert held.disordered
     with pytest.raises(Stale):
         await one.check(body("b", "v6"))
 
@@ -194,7 +260,7 @@ async def test_a_question_ends_with_the_barrier(make, monkeypatch):
     one = make(Held(**server.versions))
     one.start()
     checks = [asyncio.create_task(one.check(body(name, 5))) for name in server.versions]
-    await until(lambda: len(server.asked) == SINGLE and one._sweep is not None)
+    await until(lambda: len(server.asked) == LINES and one._sweep is not None)
     one.cancel()
     async with asyncio.timeout(30):
         await asyncio.wait(checks)

@@ -193,3 +193,50 @@ async def test_a_failure_of_a_leaders_stream_is_raised(monkeypatch):
     with pytest.raises(PermissionError):
         async with asyncio.timeout(30):
             await item
+
+
+async def test_what_has_changed_last_is_replayed_first(monkeypatch):
+    """Whoever waits for a handler does not wait behind thousands that have been handled long ago."""
+
+    async def stream(_):
+        for name, version in (("a", 3), ("b", 4), ("c", 1), ("d", 2)):
+            yield event(name, version)
+        yield Bookmark.LISTED
+        yield event("c", 5, "MODIFIED")
+        yield event("e", 6, "ADDED")
+        await lasting()
+
+    server = Server(monkeypatch, stream)
+    events = server.hold.events()
+    await read(events, 7)
+    server.hold.promote(tenure())
+    assert shown(await read(events, 5)) == [(None, name) for name in "ecbad"]
+    await events.aclose()
+
+
+async def test_a_live_event_stands_for_the_replay_of_its_object(monkeypatch):
+    """Each object comes once, also when the order of the replay is changed meanwhile, and what is gone does not."""
+
+    async def stream(_):
+        for name in "abcd":
+            yield event(name, 1)
+        yield Bookmark.LISTED
+        await go_on.wait()
+        yield event("b", 2, "MODIFIED")
+        yield event("c", 3, "DELETED")
+        await lasting()
+
+    go_on = asyncio.Event()
+    server = Server(monkeypatch, stream)
+    events = server.hold.events()
+    await read(events, 5)
+    server.hold.promote(tenure())
+    assert shown(await read(events, 1)) == [(None, "d")]
+    server.hold.prefer(["a", "b", "nobody", "d"])
+    go_on.set()
+    async with asyncio.timeout(30):
+        while server.hold.position < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert shown(await read(events, 3)) == [(None, "b"), ("DELETED", "c"), (None, "a")]
+    assert not server.hold._pending
+    await events.aclose()

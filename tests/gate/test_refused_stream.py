@@ -65,9 +65,11 @@ def test_a_standby_goes_on_with_the_other_resource(operator, cluster, monkeypatc
     cluster.create("a")
     op.start()
     wait_for(lambda: len(refused) > 2, "it to be tried again")
+    assert op.gate.unwatched == ["leases.v1.coordination.k8s.io"], "readiness depends on it"
     cluster.create("b")
     wait_for(lambda: sorted(op.conductor.parts.indexers.indices["names"]) == ["a", "b"], "the index to follow")
     refused.append("lifted")
+    wait_for(lambda: not op.gate.unwatched, "it to be watched")
     op.lead()
     wait_for(lambda: op.counted["a"] and op.counted["b"] and op.counted["lease"], "the handlers")
     op.stop()

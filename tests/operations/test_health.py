@@ -224,6 +224,18 @@ def test_it_is_healthy_before_the_operator_has_started() -> None:
     assert "[-]startup failed: the operator is starting" in answer(health.ready, endpoint="readyz").text
 
 
+def test_a_standby_that_may_not_watch_is_not_ready() -> None:
+    """A standby could not take over what it may not watch, and would stop as the leader; a restart mends nothing."""
+    health, refused = Health(stuck_timeout=300), ["things.v1.example.com"]
+    health.election = Election()  # type: ignore[assignment] # as much as is looked at
+    health.unwatched = lambda: refused
+    said = answer(health.ready, endpoint="readyz").text
+    assert "[-]streams failed: what the operator handles cannot be watched, see the log: things.v1.example.com" in said
+    assert answer(health.live, endpoint="healthz").healthy
+    refused.clear()
+    assert answer(health.ready, endpoint="readyz").healthy
+
+
 def test_without_election_it_works_as_well() -> None:
     """With election disabled: healthy and ready, from the start of the operator."""
     health = Health(stuck_timeout=300)

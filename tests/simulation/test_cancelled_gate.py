@@ -97,7 +97,7 @@ class Scene:
             login=None,
             paused=self.paused,
             make_toggle=lambda: self.paused.make_toggle(True, name="not the leader"),
-            steady_killer=lambda: None,
+            steady_killer=lambda **_: None,
             stop_daemons=lambda: 0,
             reset_memories=lambda: None,
             keeps_patch=self._false,
