@@ -8,10 +8,21 @@ import pytest
 import yaml
 
 from kopf_leader.gate.options import OPTIONS
-from tests.chart.helm import CI, LEAST, container, environment, of_kind, pod, render, the
+from tests.chart.helm import CI, LEAST, container, environment, helm_3, of_kind, pod, render, the, using
 
+pytestmark = pytest.mark.usefixtures("each_helm")
 HANDLERS = {"image": LEAST["image"], "operator": {"handlers": {"handlers.py": "import kopf\n"}}}
 ALONE = {**LEAST, "replicaCount": 1, "leaderElection": {"enabled": False}}
+
+
+@pytest.mark.parametrize("path", CI, ids=lambda path: path.stem)
+def test_each_helm_renders_the_same(path, each_helm):
+    """The same objects, in the same order, by Helm 3 and Helm 4."""
+    if each_helm == 4:
+        version = ("--kube-version", "1.37.0")
+        ours = render(path, *version)
+        with using(helm_3()):
+            assert render(path, *version) == ours
 
 
 def test_two_replicas_elect_by_default():

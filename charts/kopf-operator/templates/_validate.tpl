@@ -8,6 +8,11 @@
 {{- include "kopf-operator.validateTimings" . -}}
 {{- end -}}
 {{- include "kopf-operator.validateCode" . -}}
+{{- include "kopf-operator.validateNames" . -}}
+{{- include "kopf-operator.validateOwn" . -}}
+{{- if and .Values.strategy (not $election.enabled) (ne (toString .Values.strategy.type) "Recreate") -}}
+{{- fail "strategy is not Recreate without an election, and during an update two replicas would handle every object: leave strategy empty, or set leaderElection.enabled to true." -}}
+{{- end -}}
 {{- if .Values.fencing.enabled -}}
 {{- include "kopf-operator.validateFencing" . -}}
 {{- end -}}
@@ -19,12 +24,18 @@
 {{- fail (printf "metrics.%s.enabled needs metrics.enabled: set both to true." .) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.metrics.enabled (eq (int .Values.metrics.port) (int .Values.health.port)) -}}
-{{- fail (printf "metrics.port and health.port are both %d: give them different ports." (int .Values.health.port)) -}}
+{{- range tuple "prometheusRule" "dashboard" -}}
+{{- if and (get $.Values.metrics .).enabled (not $election.enabled) -}}
+{{- fail (printf "metrics.%s.enabled is about the election, and there is none: set leaderElection.enabled to true, or this to false." .) -}}
 {{- end -}}
-{{- $least := float64 (include "kopf-operator.seconds" (dict "key" "leaderElection.drainTimeout" "value" $election.drainTimeout)) -}}
-{{- if lt (float64 (include "kopf-operator.gracePeriod" .)) $least -}}
-{{- fail (printf "terminationGracePeriodSeconds is %s, below leaderElection.drainTimeout (%s): raise it, or leave it null to have it derived." (include "kopf-operator.gracePeriod" .) (toString $election.drainTimeout)) -}}
+{{- end -}}
+{{- $interval := float64 (include "kopf-operator.seconds" (dict "key" "metrics.podMonitor.interval" "value" .Values.metrics.podMonitor.interval)) -}}
+{{- if and .Values.metrics.prometheusRule.enabled (gt $interval 120.0) -}}
+{{- fail (printf "metrics.podMonitor.interval is %s, and Prometheus forgets what is older than five minutes: set it to 2m at most, or metrics.prometheusRule.enabled to false." .Values.metrics.podMonitor.interval) -}}
+{{- end -}}
+{{- $grace := include "kopf-operator.gracePeriod" . -}}
+{{- if lt (float64 $grace) (float64 (include "kopf-operator.stopping" .)) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %s, below the %s that a stop may take (leaderElection.drainTimeout is %s, kopf takes five seconds more): raise it, or leave it null to have it derived." $grace (include "kopf-operator.stopping" .) (toString $election.drainTimeout)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -69,6 +80,9 @@
 {{- range $name, $source := $operator.handlers -}}
 {{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*[.]py$" $name) -}}
 {{- fail (printf "operator.handlers has a file named %q, which Python cannot import: name it like \"handlers.py\"." $name) -}}
+{{- end -}}
+{{- if not (trim $source) -}}
+{{- fail (printf "operator.handlers has an empty file, %q: give it its source (--set-file operator.handlers.handlers\\.py=handlers.py reads one), or take it out." $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
