@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.durations import parse_duration
 from kopf_leader.protocol.settings import Settings
-from tests.chart.helm import LEAST, Refused, Values, render
+from tests.chart.helm import CHART, LEAST, Refused, Values, render
+from tests.chart.readme import described
 
 ALONE: Values = {"replicaCount": 1, "leaderElection": {"enabled": False}}
 MODULES: Values = {"useImageCommand": False, "modules": ["a"]}
@@ -181,6 +183,41 @@ def test_refused_by_the_schema(case: str):
     values, key = SCHEMA[case]
     with pytest.raises(Refused, match=key):
         render(also=values)
+
+
+def _groups(values: dict[str, Any], at: str = "") -> list[str]:
+    """The paths of mappings that hold values of the chart's own, and of replicaCount."""
+    found = [f"{at}{key}" for key in values if key == "replicaCount"]
+    for key, value in values.items():
+        if isinstance(value, dict) and f"{at}{key}" not in TOLD:
+            found += [f"{at}{key}", *_groups(value, f"{at}{key}.")]
+    return found
+
+
+TOLD = {path for path, _ in described()}
+GROUPS = _groups(yaml.safe_load((CHART / "values.yaml").read_text()))
+
+
+@pytest.mark.usefixtures("each_helm")
+@pytest.mark.parametrize("path", GROUPS)
+def test_a_group_that_is_empty(path: str):
+    """All its values commented out: YAML makes null of it, which takes the defaults away, and a sentence says so."""
+    values: Any = None
+    for key in reversed(path.split(".")):
+        values = {key: values}
+    with pytest.raises(Refused, match=f"{path} is empty: leave it out to have"):
+        render(also=values)
+
+
+@pytest.mark.usefixtures("each_helm")
+def test_what_is_the_user_s_own_may_be_empty():
+    """Null where nothing is given by default is nothing, everywhere."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    empty = {key: None for key in values if key in TOLD and values[key] in ({}, [], "", None)}
+    assert {"podLabels", "extraEnv", "initContainers", "lifecycle"} <= empty.keys()
+    inner = {"operator": {"modules": None, "args": None}, "rbac": {"rules": None}, "image": {"tag": None}}
+    plain, nulls = render(), render(also={**empty, **inner})
+    assert nulls == plain
 
 
 def test_handlers_have_names_that_python_can_import():

@@ -56,7 +56,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* The labels with further ones, which win over commonLabels: (dict "root" $ "labels" …). */}}
 {{- define "kopf-operator.labelsAnd" -}}
-{{- mergeOverwrite (include "kopf-operator.labels" .root | fromYaml) .labels | toYaml -}}
+{{- mergeOverwrite (include "kopf-operator.labels" .root | fromYaml) (default dict .labels) | toYaml -}}
 {{- end -}}
 
 {{- define "kopf-operator.serviceAccountName" -}}
@@ -114,7 +114,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* Seconds that stopping may take: a sleep before SIGTERM, the drain, and kopf's own five seconds for hung tasks. */}}
 {{- define "kopf-operator.stopping" -}}
 {{- $drain := float64 (include "kopf-operator.seconds" (dict "key" "leaderElection.drainTimeout" "value" .Values.leaderElection.drainTimeout)) -}}
-{{- addf (dig "preStop" "sleep" "seconds" 0 .Values.lifecycle) $drain 5.0 -}}
+{{- addf (dig "preStop" "sleep" "seconds" 0 (default dict .Values.lifecycle)) $drain 5.0 -}}
 {{- end -}}
 
 {{/* Seconds from the first sign to SIGKILL: the stopping, the release, and some to spare. */}}

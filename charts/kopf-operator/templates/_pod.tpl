@@ -2,13 +2,13 @@
 metadata:
   labels:
     {{- $selected := include "kopf-operator.selectorLabels" . | fromYaml }}
-    {{- include "kopf-operator.labelsAnd" (dict "root" . "labels" (merge $selected .Values.podLabels)) | nindent 4 }}
+    {{- include "kopf-operator.labelsAnd" (dict "root" . "labels" (merge $selected (default dict .Values.podLabels))) | nindent 4 }}
   annotations:
     {{- $annotations := dict "kubectl.kubernetes.io/default-container" "operator" }}
     {{- with .Values.operator.handlers }}
     {{- $_ := set $annotations "checksum/handlers" (toJson . | sha256sum) }}
     {{- end }}
-    {{- mergeOverwrite $annotations .Values.podAnnotations | toYaml | nindent 4 }}
+    {{- mergeOverwrite $annotations (default dict .Values.podAnnotations) | toYaml | nindent 4 }}
 spec:
   serviceAccountName: {{ include "kopf-operator.serviceAccountName" . }}
   automountServiceAccountToken: true

@@ -35,7 +35,7 @@
 {{- end -}}
 {{- end -}}
 {{- range $key := tuple "commonLabels" "podLabels" -}}
-{{- range $label, $_ := get $.Values $key -}}
+{{- range $label, $_ := default dict (get $.Values $key) -}}
 {{- if or (hasKey (include "kopf-operator.selectorLabels" $ | fromYaml) $label) (has $label (tuple "helm.sh/chart" "app.kubernetes.io/managed-by" "app.kubernetes.io/version")) -}}
 {{- fail (printf "%s has %s, by which the chart and Helm find their objects: take it out, or choose another label." $key $label) -}}
 {{- end -}}
@@ -53,7 +53,7 @@
 {{- end -}}
 {{- end -}}
 {{- $containers := dict "operator" true -}}
-{{- range concat .Values.initContainers .Values.extraContainers -}}
+{{- range concat (default list .Values.initContainers) (default list .Values.extraContainers) -}}
 {{- include "kopf-operator.once" (dict "seen" $containers "name" .name "key" "initContainers or extraContainers" "what" "container") -}}
 {{- end -}}
 {{- end -}}
@@ -90,13 +90,16 @@
 {{- if regexMatch "@|\\s|:[^/]*$" (default "" $image.repository) -}}
 {{- fail (printf "image.repository is %q: leave its tag and its digest out, and set image.tag or image.digest." $image.repository) -}}
 {{- end -}}
-{{- if not (regexMatch "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$" (toString $image.tag)) -}}
+{{- if not (regexMatch "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$" (default "" $image.tag | toString)) -}}
 {{- fail (printf "image.tag is %q, which is no tag: a digest goes into image.digest." (toString $image.tag)) -}}
 {{- end -}}
-{{- $ports := dict (toString .Values.health.port) "health.port" -}}
-{{- range tuple "metrics" "webhooks" -}}
+{{- $ports := dict -}}
+{{- range tuple "health" "metrics" "webhooks" -}}
 {{- $port := toString (get $.Values .).port -}}
-{{- if (get $.Values .).enabled -}}
+{{- if or (eq . "health") (get $.Values .).enabled -}}
+{{- if not (get $.Values .).port -}}
+{{- fail (printf "%s.port is empty: set it to a port." .) -}}
+{{- end -}}
 {{- if hasKey $ports $port -}}
 {{- fail (printf "%s.port and %s are both %s: give them different ports." . (get $ports $port) $port) -}}
 {{- end -}}

@@ -1,5 +1,6 @@
 {{/* What contradicts itself is refused here too, as a schema can be skipped and its messages name no way out. */}}
 {{- define "kopf-operator.validate" -}}
+{{- include "kopf-operator.validateGroups" . -}}
 {{- $election := .Values.leaderElection -}}
 {{- if and (gt (int .Values.replicaCount) 1) (not $election.enabled) -}}
 {{- fail (printf "replicaCount is %d without an election, and each replica would handle every object: set leaderElection.enabled to true, or replicaCount to 1." (int .Values.replicaCount)) -}}
@@ -36,6 +37,22 @@
 {{- $grace := include "kopf-operator.gracePeriod" . -}}
 {{- if lt (float64 $grace) (float64 (include "kopf-operator.stopping" .)) -}}
 {{- fail (printf "terminationGracePeriodSeconds is %s, below the %s that a stop may take (leaderElection.drainTimeout is %s, kopf takes five seconds more): raise it, or leave it null to have it derived." $grace (include "kopf-operator.stopping" .) (toString $election.drainTimeout)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A group whose values are all commented out is null, which takes its defaults away. */}}
+{{- define "kopf-operator.validateGroups" -}}
+{{- $groups := dict "metrics.podMonitor" (list .Values.metrics "podMonitor") "metrics.prometheusRule" (list .Values.metrics "prometheusRule") "metrics.dashboard" (list .Values.metrics "dashboard") -}}
+{{- range tuple "image" "operator" "scope" "leaderElection" "fencing" "rbac" "serviceAccount" "health" "metrics" "webhooks" "podDisruptionBudget" "networkPolicy" "flowSchema" -}}
+{{- $_ := set $groups . (list $.Values .) -}}
+{{- end -}}
+{{- range $key, $place := $groups -}}
+{{- if not (kindIs "map" (get (default dict (first $place)) (last $place))) -}}
+{{- fail (printf "%s is empty: leave it out to have its defaults, or set something in it." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (hasKey .Values "replicaCount") -}}
+{{- fail "replicaCount is empty: leave it out to have two replicas, or set it to a number." -}}
 {{- end -}}
 {{- end -}}
 
