@@ -70,7 +70,13 @@ RINGS = (
         real=True,
         maker="tests.mixed.programs",
     ),
-    Ring("cluster", "the chart on a small cluster: installed, killed, drained, rolled out", workers=0, real=True),
+    Ring(
+        "cluster",
+        "the chart on a small cluster: installed, killed, drained, rolled out",
+        workers=0,
+        real=True,
+        maker="tests.chart.programs",
+    ),
     Ring("demo", "the demo: does it count right, and leave nothing behind?", workers=0, real=True),
 )
 

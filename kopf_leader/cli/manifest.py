@@ -109,8 +109,8 @@ def manifest(
 ) -> None:
     """Print what the election by the Lease ID needs in the cluster: the Lease and the RBAC, for kubectl apply -f -.
 
-    The Lease is part of it, with an empty spec: whoever sees it first leads at once. Applied again it changes nothing in
-    a Lease that is held. The same arguments print the same text.
+    The Lease is part of it, with an empty spec: whoever sees it first leads at once. Applied again it changes nothing
+    in a Lease that is held. The same arguments print the same text.
 
     Exit status: 0; 2 when an argument is wrong.
     """

@@ -98,6 +98,10 @@ BAD: dict[str, tuple[Values, str]] = {
         {"operator": {"useImageCommand": False, "handlers": {"a.py": " "}}},
         'operator.handlers has an empty file, "a.py": give it its source',
     ),
+    "files for more than a ConfigMap": (
+        {"operator": {"useImageCommand": False, "handlers": {"a.py": "#" * 1_100_000}}},
+        "operator.handlers has more than a megabyte, .* name them in operator.paths",
+    ),
     "an election switched off behind the chart": (
         {"extraEnv": [{"name": "KOPF_RUN_ENABLE_LEADER_ELECTION", "value": "false"}]},
         "extraEnv has KOPF_RUN_ENABLE_LEADER_ELECTION, .* take it out, and set leaderElection.enabled",

@@ -94,6 +94,9 @@
 {{- if not (or $own $given) -}}
 {{- fail "There is no code to run: set operator.handlers (files), operator.modules or operator.paths (in the image), or operator.useImageCommand: true (the image's own command)." -}}
 {{- end -}}
+{{- if gt (len (toJson $operator.handlers)) 1000000 -}}
+{{- fail "operator.handlers has more than a megabyte, and a ConfigMap holds no more: put the files into the image, and name them in operator.paths." -}}
+{{- end -}}
 {{- range $name, $source := $operator.handlers -}}
 {{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*[.]py$" $name) -}}
 {{- fail (printf "operator.handlers has a file named %q, which Python cannot import: name it like \"handlers.py\"." $name) -}}
