@@ -1,5 +1,6 @@
 """Helm, run on the chart of this project, and what it renders as objects."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -79,7 +80,7 @@ def render(
         for number, layer in enumerate((values, also or {})):
             path = layer if isinstance(layer, Path) else Path(folder) / f"{number}.yaml"
             if not isinstance(layer, Path):
-                path.write_text(yaml.safe_dump(dict(layer)))
+                path.write_text(json.dumps(dict(layer)))  # which is YAML, and means one thing to all readers
             files += ["-f", str(path)]
         text = helm("template", release, str(CHART), "--namespace", namespace, *files, *flags)
     return [object_ for object_ in yaml.load_all(text, _OneOfEach) if object_]

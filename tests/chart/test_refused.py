@@ -35,7 +35,7 @@ BAD: dict[str, tuple[Values, str]] = {
     ),
     "a monitor at a pace that is none": (
         {"metrics": {"podMonitor": {"interval": "often"}}},
-        'metrics.podMonitor.interval is "often", which is no duration: write seconds',
+        'metrics.podMonitor.interval is "often", which Prometheus does not read: write whole numbers with units',
     ),
     "alerts about gaps": (
         {"metrics": {"enabled": True, "prometheusRule": {"enabled": True}, "podMonitor": {"interval": "5m"}}},
@@ -222,6 +222,16 @@ def test_what_is_the_user_s_own_may_be_empty():
     inner = {"operator": {"modules": None, "args": None}, "rbac": {"rules": None}, "image": {"tag": None}}
     plain, nulls = render(), render(also={**empty, **inner})
     assert nulls == plain
+
+
+@pytest.mark.parametrize("release", ["1op", "my.op"])
+def test_a_service_has_a_narrower_name(release: str):
+    """A name that other objects may have, and a Service not."""
+    values = {"webhooks": {"enabled": True}}
+    with pytest.raises(Refused, match=f'"{release}-kopf-operator" is no name for one: set fullnameOverride'):
+        render(release=release, also=values)
+    assert render(release=release, also={**values, "fullnameOverride": "op"})
+    assert render(release=release)
 
 
 def test_handlers_have_names_that_python_can_import():

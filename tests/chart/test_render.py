@@ -205,6 +205,29 @@ def test_names_fit(release: str):
     assert all(re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?", name) for name in names)
 
 
+@pytest.mark.parametrize("name", ["123", "1e3", "on", "null"])
+def test_names_stay_texts(name: str):
+    """A name that YAML takes for a number, a truth or nothing is a text all the same."""
+    override = {"nameOverride": name} if name.isalpha() else {"fullnameOverride": "op"}
+    also = {**override, "serviceAccount": {"name": name}, "leaderElection": {"id": name, "namespace": name}}
+    objects = render(CI[1], release=name, namespace=name, also=also)
+
+    def texts(node: Any, key: str = "") -> None:
+        if isinstance(node, dict):
+            for inner, value in node.items():
+                assert isinstance(inner, str)
+                texts(value, inner)
+        elif isinstance(node, list):
+            for value in node:
+                texts(value, key)
+        elif key in ("name", "namespace", "namespaces", "resourceNames", "serviceAccountName") or "/" in key:
+            assert isinstance(node, str), f"{key}: {node!r}"
+
+    for object_ in objects:
+        texts(object_)
+    assert the(objects, "Lease")["metadata"]["name"] == name
+
+
 def test_long_names_stay_apart():
     """Two releases with long names that begin alike share nothing, in one namespace or in two."""
     places = [("r" * 52 + "1", "apps"), ("r" * 52 + "2", "apps"), ("r" * 52 + "1", "n" * 63)]

@@ -10,7 +10,7 @@ metadata:
     {{- end }}
     {{- mergeOverwrite $annotations (default dict .Values.podAnnotations) | toYaml | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "kopf-operator.serviceAccountName" . }}
+  serviceAccountName: {{ include "kopf-operator.serviceAccountName" . | quote }}
   automountServiceAccountToken: true
   {{- if not (kindIs "invalid" .Values.hostUsers) }}
   hostUsers: {{ .Values.hostUsers }}
@@ -19,7 +19,7 @@ spec:
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ quote . }}
     {{- end }}
   {{- end }}
   securityContext:
@@ -33,7 +33,7 @@ spec:
   {{- end }}
   containers:
     - name: operator
-      image: {{ include "kopf-operator.image" . }}
+      image: {{ include "kopf-operator.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "kopf-operator.command" . | nindent 6 }}
       env:
@@ -75,7 +75,7 @@ spec:
     {{- if .Values.operator.handlers }}
     - name: handlers
       configMap:
-        name: {{ include "kopf-operator.suffixed" (dict "root" . "suffix" "handlers") }}
+        name: {{ include "kopf-operator.suffixed" (dict "root" . "suffix" "handlers") | quote }}
     {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -165,7 +165,7 @@ kopf asks for the user's name, which a uid without an entry in /etc/passwd does 
 {{- range tpl (toYaml .Values.extraEnv) . | fromYamlArray }}{{ $_ := set $theirs .name true }}{{ end -}}
 {{- range $name, $value := dict "HOME" "/tmp" "USER" "operator" "PYTHONUNBUFFERED" "1" "PYTHONDONTWRITEBYTECODE" "1" }}
 {{- if not (hasKey $theirs $name) }}
-- name: {{ $name }}
+- name: {{ quote $name }}
   value: {{ quote $value }}
 {{- end }}
 {{- end }}
@@ -209,10 +209,10 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ quote . }}
 {{- end }}
 {{- if kindIs "invalid" .Values.topologySpreadConstraints }}
 {{- if include "kopf-operator.several" . }}

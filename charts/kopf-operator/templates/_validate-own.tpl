@@ -81,6 +81,10 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $name := include "kopf-operator.fullname" . -}}
+{{- if and .Values.webhooks.enabled (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name)) -}}
+{{- fail (printf "webhooks.enabled makes a Service, and %q is no name for one: set fullnameOverride to small letters, digits and dashes, a letter first." $name) -}}
+{{- end -}}
 {{- range $key, $name := dict "leaderElection.id" .Values.leaderElection.id "serviceAccount.name" .Values.serviceAccount.name -}}
 {{- if and $name (or (gt (len $name) 253) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $name))) -}}
 {{- fail (printf "%s is %q, which is no name for an object: use small letters, digits, dashes and dots, 253 characters at most." $key $name) -}}

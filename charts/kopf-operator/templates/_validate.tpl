@@ -30,6 +30,9 @@
 {{- fail (printf "metrics.%s.enabled is about the election, and there is none: set leaderElection.enabled to true, or this to false." .) -}}
 {{- end -}}
 {{- end -}}
+{{- if not (regexMatch "^([0-9]+(ms|s|m|h))+$" (toString .Values.metrics.podMonitor.interval)) -}}
+{{- fail (printf "metrics.podMonitor.interval is %q, which Prometheus does not read: write whole numbers with units (\"30s\")." (toString .Values.metrics.podMonitor.interval)) -}}
+{{- end -}}
 {{- $interval := float64 (include "kopf-operator.seconds" (dict "key" "metrics.podMonitor.interval" "value" .Values.metrics.podMonitor.interval)) -}}
 {{- if and .Values.metrics.prometheusRule.enabled (gt $interval 120.0) -}}
 {{- fail (printf "metrics.podMonitor.interval is %s, and Prometheus forgets what is older than five minutes: set it to 2m at most, or metrics.prometheusRule.enabled to false." .Values.metrics.podMonitor.interval) -}}
