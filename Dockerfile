@@ -12,8 +12,8 @@ WORKDIR /src
 RUN python -m venv /venv
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY kopf_leader kopf_leader
-RUN /venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[metrics]'
-RUN /venv/bin/python -m compileall -q /venv/lib
+RUN /venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[metrics]' \
+    && /venv/bin/python -m compileall -q /venv/lib
 
 FROM python:${PYTHON}-slim
 COPY --from=build /venv /venv

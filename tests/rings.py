@@ -42,7 +42,11 @@ RINGS = (
     Ring(
         "operations", "what people see: health, metrics, Events, logs; whole processes on both API servers", real=True
     ),
-    Ring("chart", "the Helm chart, rendered: does it keep its promises, and refuse what contradicts itself?"),
+    Ring(
+        "chart",
+        "the Helm chart, rendered: does it keep its promises, and refuse what contradicts itself?",
+        maker="tests.chart.programs",
+    ),
     Ring("docs", "the documentation: does it say what the code says?", workers=0),
     Ring("cli", "the command line, the environment, the examples; the commands on both API servers", real=True),
     Ring("security", "rights, secrets, hostile Leases, hostile clients of the endpoints: what can they do?", real=True),
@@ -66,7 +70,13 @@ RINGS = (
         real=True,
         maker="tests.mixed.programs",
     ),
-    Ring("cluster", "the chart on a small cluster: installed, killed, drained, rolled out", workers=0, real=True),
+    Ring(
+        "cluster",
+        "the chart on a small cluster: installed, killed, drained, rolled out",
+        workers=0,
+        real=True,
+        maker="tests.chart.programs",
+    ),
     Ring("demo", "the demo: does it count right, and leave nothing behind?", workers=0, real=True),
 )
 

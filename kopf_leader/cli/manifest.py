@@ -66,9 +66,9 @@ def resources(
 )
 @click.option("--create-service-account", is_flag=True, help="Put the service account into the manifest as well.")
 @click.option(
-    "--allow-create",
+    "--no-create",
     is_flag=True,
-    help="Let the operator create the Lease anew when somebody has deleted it; this right cannot be limited by name.",
+    help="Do not let the operator create the Lease anew when somebody has deleted it: a right without a name.",
 )
 @click.option(
     "--on-call-user",
@@ -101,7 +101,7 @@ def manifest(
     namespace: str,
     service_account: str | None,
     create_service_account: bool,
-    allow_create: bool,
+    no_create: bool,
     users: tuple[str, ...],
     groups: tuple[str, ...],
     labels: dict[str, str],
@@ -109,8 +109,8 @@ def manifest(
 ) -> None:
     """Print what the election by the Lease ID needs in the cluster: the Lease and the RBAC, for kubectl apply -f -.
 
-    The Lease is part of it, with an empty spec: whoever sees it first leads at once, and the operator needs no right to
-    create. Applied again it changes nothing in a Lease that is held. The same arguments print the same text.
+    The Lease is part of it, with an empty spec: whoever sees it first leads at once. Applied again it changes nothing
+    in a Lease that is held. The same arguments print the same text.
 
     Exit status: 0; 2 when an argument is wrong.
     """
@@ -123,7 +123,7 @@ def manifest(
     if any(not person.name.strip() or not person.name.isprintable() for person in people):
         raise click.UsageError("The name of a user or a group is empty or cannot be printed: correct it.")
     common: dict[str, Any] = {"lease": lease_id, "namespace": namespace, "labels": labels}
-    parts = election.parts(**common, account=account, create_account=create_service_account, allow_create=allow_create)
+    parts = election.parts(**common, account=account, create_account=create_service_account, allow_create=not no_create)
     parts += on_call.parts(**common, people=people)
     parts += _fencing(**fence, account=account, **common)
     click.echo(documents(parts), nl=False)

@@ -1,11 +1,13 @@
 """Helm, run on the chart of this project, and what it renders as objects."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,16 @@ CI = sorted((CHART / "ci").glob("*-values.yaml"))
 LEAST = {"image": {"repository": "example.org/operator"}, "operator": {"useImageCommand": True}}
 """The least that has to be said."""
 
+
+class _OneOfEach(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, where PyYAML takes the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"keys stand twice: {keys}{node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
 Values = Mapping[str, Any]
 Objects = list[dict[str, Any]]
 
@@ -24,17 +36,35 @@ class Refused(Exception):  # noqa: N818 (it reads so)
     """Helm's error, as it prints it."""
 
 
-def program() -> str:
+_used: list[Path] = []
+"""What `using()` says, the last one on top."""
+
+
+@contextmanager
+def using(program: Path) -> Iterator[None]:
+    """`helm()` runs this program meanwhile, and not Helm 3."""
+    _used.append(program)
+    try:
+        yield
+    finally:
+        _used.pop()
+
+
+def helm_3() -> Path:
     """Helm 3 of this environment, which `make` installs."""
     found = shutil.which("helm", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     assert found is not None, "there is no helm: run `make lint` once, which sets the environment up"
-    return found
+    return Path(found)
 
 
 def helm(*arguments: str, env: Mapping[str, str] | None = None) -> str:
     """Run helm; its output. Raises `Refused`."""
     done = subprocess.run(
-        [program(), *arguments], capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+        [_used[-1] if _used else helm_3(), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(env or {})},
     )
     if done.returncode:
         raise Refused(done.stderr)
@@ -50,10 +80,10 @@ def render(
         for number, layer in enumerate((values, also or {})):
             path = layer if isinstance(layer, Path) else Path(folder) / f"{number}.yaml"
             if not isinstance(layer, Path):
-                path.write_text(yaml.safe_dump(dict(layer)))
+                path.write_text(json.dumps(dict(layer)))  # which is YAML, and means one thing to all readers
             files += ["-f", str(path)]
         text = helm("template", release, str(CHART), "--namespace", namespace, *files, *flags)
-    return [object_ for object_ in yaml.safe_load_all(text) if object_]
+    return [object_ for object_ in yaml.load_all(text, _OneOfEach) if object_]
 
 
 def of_kind(objects: Objects, kind: str) -> Objects:

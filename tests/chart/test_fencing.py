@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from kopf_leader.cli.main import main
 from tests.chart.helm import LEAST, Objects, Refused, Values, of_kind, render
 
+pytestmark = pytest.mark.usefixtures("each_helm")
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
 READS = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
 WRITES = {"apiGroups": ["kopf.dev"], "resources": ["kopfexamples", "kopfexamples/*"], "verbs": ["list", "patch"]}

@@ -64,6 +64,7 @@ def test_the_readme_shows_the_values_as_they_are():
     assert README.read_text() == written(README.read_text())
 
 
+@pytest.mark.usefixtures("each_helm")
 @pytest.mark.parametrize("path", CI, ids=lambda path: path.stem)
 def test_lint(path):
     """`helm lint --strict` has nothing to say."""
@@ -124,6 +125,7 @@ def test_standbys_are_scraped_as_well():
     assert len(of_kind(objects, "PodMonitor")) == 1
 
 
+@pytest.mark.usefixtures("each_helm")
 def test_the_chart_is_packaged_without_its_tests(tmp_path):
     """`helm package` works, and leaves out what is for its own tests."""
     helm("package", str(CHART), "--destination", str(tmp_path))

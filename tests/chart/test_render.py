@@ -8,10 +8,21 @@ import pytest
 import yaml
 
 from kopf_leader.gate.options import OPTIONS
-from tests.chart.helm import CI, LEAST, container, environment, of_kind, pod, render, the
+from tests.chart.helm import CI, LEAST, container, environment, helm_3, of_kind, pod, render, the, using
 
+pytestmark = pytest.mark.usefixtures("each_helm")
 HANDLERS = {"image": LEAST["image"], "operator": {"handlers": {"handlers.py": "import kopf\n"}}}
 ALONE = {**LEAST, "replicaCount": 1, "leaderElection": {"enabled": False}}
+
+
+@pytest.mark.parametrize("path", CI, ids=lambda path: path.stem)
+def test_each_helm_renders_the_same(path, each_helm):
+    """The same objects, in the same order, by Helm 3 and Helm 4."""
+    if each_helm == 4:
+        version = ("--kube-version", "1.37.0")
+        ours = render(path, *version)
+        with using(helm_3()):
+            assert render(path, *version) == ours
 
 
 def test_two_replicas_elect_by_default():
@@ -194,6 +205,29 @@ def test_names_fit(release: str):
     assert all(re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?", name) for name in names)
 
 
+@pytest.mark.parametrize("name", ["123", "1e3", "on", "null"])
+def test_names_stay_texts(name: str):
+    """A name that YAML takes for a number, a truth or nothing is a text all the same."""
+    override = {"nameOverride": name} if name.isalpha() else {"fullnameOverride": "op"}
+    also = {**override, "serviceAccount": {"name": name}, "leaderElection": {"id": name, "namespace": name}}
+    objects = render(CI[1], release=name, namespace=name, also=also)
+
+    def texts(node: Any, key: str = "") -> None:
+        if isinstance(node, dict):
+            for inner, value in node.items():
+                assert isinstance(inner, str)
+                texts(value, inner)
+        elif isinstance(node, list):
+            for value in node:
+                texts(value, key)
+        elif key in ("name", "namespace", "namespaces", "resourceNames", "serviceAccountName") or "/" in key:
+            assert isinstance(node, str), f"{key}: {node!r}"
+
+    for object_ in objects:
+        texts(object_)
+    assert the(objects, "Lease")["metadata"]["name"] == name
+
+
 def test_long_names_stay_apart():
     """Two releases with long names that begin alike share nothing, in one namespace or in two."""
     places = [("r" * 52 + "1", "apps"), ("r" * 52 + "2", "apps"), ("r" * 52 + "1", "n" * 63)]
@@ -237,7 +271,7 @@ def test_the_helm_test_waits_for_a_leader():
 
 def test_what_is_the_user_s_own_is_passed_on():
     """Environment, volumes, objects: as they are, templates among them."""
-    objects = render(CI[-1])
+    objects = render(CI[3])
     assert environment(objects)["RELEASE"] == "op"
     assert {"name": "config", "mountPath": "/etc/operator"} in container(objects)["volumeMounts"]
     assert the(objects, "ConfigMap", "config")["data"] == {"release": "op"}
@@ -264,7 +298,7 @@ def test_the_selector_never_changes():
 
 def test_the_values_files_are_what_they_say():
     """Each values file of ci/ begins with what it stands for."""
-    assert len(CI) == 4
+    assert len(CI) == 5
     for path in CI:
         assert path.read_text().startswith("# ")
         assert yaml.safe_load(path.read_text())["image"]

@@ -28,7 +28,7 @@ PATHS = {
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
 }
-ALL = ["--create-service-account", "--allow-create", "--on-call-user=jane", "--on-call-group=sre:on-call"]
+ALL = ["--create-service-account", "--on-call-user=jane", "--on-call-group=sre:on-call"]
 
 
 def printed(*arguments, status=0, **variables):
@@ -52,7 +52,12 @@ def test_what_is_in_it():
     assert plain[0]["spec"] == {}
     assert {each["metadata"]["namespace"] for each in plain} == {"ns"}
     assert plain[2]["subjects"] == [{"kind": "ServiceAccount", "name": "op", "namespace": "ns"}]
-    assert not [rule for rule in plain[1]["rules"] if "leases" in rule["resources"] and "create" in rule["verbs"]]
+    verbs = [rule["verbs"] for rule in plain[1]["rules"] if rule["resources"] == ["leases"]]
+    assert verbs == [["get", "watch", "update"], ["create"]]
+    less = objects("op", "-n", "ns", "--no-create")
+    assert [rule for rule in plain[1]["rules"] if rule not in less[1]["rules"]] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]}
+    ]
     every = objects("op", "-n", "ns", "--service-account=there:me", "-l", "team=a", "-l", "x.y/z=", *ALL)
     kinds = ["ServiceAccount", "Lease", "Role", "RoleBinding", "Role", "RoleBinding"]
     assert [each["kind"] for each in every] == kinds
@@ -185,7 +190,7 @@ class Account:
         self.plane, self.folder = plane, folder
         self.namespace = plane.namespace("manifest")
         self.watched = 0
-        for each in objects("op", "-n", self.namespace, "--create-service-account"):
+        for each in objects("op", "-n", self.namespace, "--create-service-account", "--no-create"):
             apply(plane, each)
         path = f"{PATHS['ServiceAccount'].format(self.namespace)}/op/token"
         request = {
@@ -259,7 +264,7 @@ def test_it_is_enough_without_create(stand):
     wait_for(lambda: follower.leading)
     first = account.lease["spec"]["renewTime"]
     wait_for(lambda: account.lease["spec"]["renewTime"] != first)
-    for each in objects("op", "-n", account.namespace):
+    for each in objects("op", "-n", account.namespace, "--no-create"):
         apply(account.plane, each)
     assert account.lease["spec"]["holderIdentity"], "applied again, it leaves the leader alone"
     wait_for(account.events)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.chart.helm import CI, of_kind, render, the
+from tests.chart.conftest import each_helm
+from tests.chart.helm import CHART, CI, LEAST, helm, of_kind, render, the
 from tests.cluster.release import DEPLOYMENT, RESTRICTED, Release
 from tests.controlplane.api import Api
 from tests.controlplane.rbac import allowed
 from tests.controlplane.server import RealControlPlane
 
+__all__ = ["each_helm"]
 OTHERS = ("PodMonitor", "PrometheusRule")
 """Kinds whose definitions are not in this cluster."""
 CLUSTER_WIDE = ("ClusterRole", "ClusterRoleBinding", "FlowSchema")
@@ -102,3 +105,47 @@ def test_no_object_is_left_out(control_plane: RealControlPlane):
     kinds = {object_["kind"] for path in CI for object_ in render(path)}
     assert set(OTHERS) < kinds
     assert len(of_kind(render(CI[1]), "PodMonitor")) == 1
+
+
+@pytest.mark.usefixtures("each_helm")
+def test_the_life_of_a_release(control_plane: RealControlPlane, tmp_path: Path):
+    """Installed, changed, without an election, rolled back, uninstalled: a holder is left alone, and nothing stays."""
+    namespace = control_plane.namespace("life")
+    kubeconfig = control_plane.kubeconfig(tmp_path / "kubeconfig", token=control_plane.admin_token, namespace=namespace)
+    api = control_plane.admin
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{DEPLOYMENT}"
+    deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/{DEPLOYMENT}"
+
+    def do(verb: str, *arguments: str, **values: Any) -> None:
+        if verb in ("install", "upgrade"):
+            path = tmp_path / "values.json"
+            path.write_text(json.dumps({**LEAST, **values}))
+            arguments = (str(CHART), "-f", str(path))
+        helm(verb, "op", *arguments, "--namespace", namespace, "--kubeconfig", str(kubeconfig))
+
+    do("install")
+    assert "spec" not in api.get(lease) or not api.get(lease)["spec"]
+    held = {"holderIdentity": "pod_1", "leaseDurationSeconds": 15, "leaseTransitions": 1}
+    api.patch(lease, {"spec": held})
+    do("upgrade", podAnnotations={"on": "true"}, replicaCount=3, networkPolicy={"enabled": True})
+    assert api.get(lease)["spec"] == held
+    assert api.get(deployment)["spec"]["replicas"] == 3
+    do("upgrade", replicaCount=1, leaderElection={"enabled": False})
+    assert api.get(deployment)["spec"]["strategy"] == {"type": "Recreate"}
+    assert api.attempt("GET", lease)[0] == 404
+    do("rollback", "2")
+    assert api.get(deployment)["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert not api.get(lease).get("spec")
+    do("uninstall")
+    rbac = "rbac.authorization.k8s.io"
+    listed = [f"{plural}.{rbac}" for plural in ("roles", "rolebindings")]
+    listed += ["deployments.apps", "leases.coordination.k8s.io", "poddisruptionbudgets.policy"]
+    listed += ["networkpolicies.networking.k8s.io", "serviceaccounts", "configmaps", "secrets"]
+    for name in listed:
+        plural, _, group = name.partition(".")
+        base = f"/apis/{group}/v1" if group else "/api/v1"
+        items = api.get(f"{base}/namespaces/{namespace}/{plural}")["items"]
+        assert {item["metadata"]["name"] for item in items} <= {"default", "kube-root-ca.crt"}
+    for plural in ("clusterroles", "clusterrolebindings"):
+        items = api.get(f"/apis/{rbac}/v1/{plural}")["items"]
+        assert not [item for item in items if namespace in item["metadata"]["name"]]

@@ -1,7 +1,9 @@
 """The container image: its Dockerfile is read, and its steps are run where no engine is needed."""
 
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,13 @@ def test_the_last_stage_installs_nothing_and_is_not_root():
     assert not any(word == "RUN" for word, _ in last)
     assert dict(last)["USER"] == "65532:65532"
     assert all(":" in rest and "latest" not in rest for word, rest in build + last if word == "FROM")
+
+
+def test_hadolint_has_nothing_to_say():
+    """The linter of Dockerfiles, and of the shell in them: no finding of any weight."""
+    found = shutil.which("hadolint", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert found is not None, "there is no hadolint: run `make lint` once, which sets the environment up"
+    assert run(found, "--no-color", "--failure-threshold", "style", ROOT / "Dockerfile") == ""
 
 
 def test_only_what_is_copied_reaches_the_build():

@@ -1,12 +1,12 @@
 {{- define "kopf-operator.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride -}}
 {{- end -}}
 
 {{- define "kopf-operator.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride -}}
 {{- else if contains (include "kopf-operator.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- .Release.Name -}}
 {{- else -}}
 {{- include "kopf-operator.fitted" (dict "base" (printf "%s-%s" .Release.Name (include "kopf-operator.name" .)) "length" 63) -}}
 {{- end -}}
@@ -33,19 +33,30 @@
 {{- include "kopf-operator.fitted" (dict "base" $base "length" 63) -}}
 {{- end -}}
 
+{{- define "kopf-operator.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "kopf-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ quote .Release.Name }}
+{{- end -}}
+
+{{/* The operator's pods, and no others: a pod of `helm test` counts for no budget, Service, monitor or spread. */}}
 {{- define "kopf-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "kopf-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "kopf-operator.releaseLabels" . }}
+app.kubernetes.io/component: operator
 {{- end -}}
 
 {{- define "kopf-operator.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "kopf-operator.selectorLabels" . }}
-app.kubernetes.io/version: {{ default .Chart.AppVersion .Values.image.tag | trunc 63 | trimSuffix "-" | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{ include "kopf-operator.releaseLabels" . }}
+app.kubernetes.io/version: {{ default .Chart.AppVersion .Values.image.tag | trunc 63 | trimAll "-_." | quote }}
+app.kubernetes.io/managed-by: {{ quote .Release.Service }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* The labels with further ones, which win over commonLabels: (dict "root" $ "labels" …). */}}
+{{- define "kopf-operator.labelsAnd" -}}
+{{- mergeOverwrite (include "kopf-operator.labels" .root | fromYaml) (default dict .labels) | toYaml -}}
 {{- end -}}
 
 {{- define "kopf-operator.serviceAccountName" -}}
@@ -100,11 +111,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* Seconds from SIGTERM to SIGKILL: the drain, kopf's own five seconds for hung tasks, the release, and some to spare. */}}
+{{/* Seconds that stopping may take: a sleep before SIGTERM, the drain, and kopf's own five seconds for hung tasks. */}}
+{{- define "kopf-operator.stopping" -}}
+{{- $drain := float64 (include "kopf-operator.seconds" (dict "key" "leaderElection.drainTimeout" "value" .Values.leaderElection.drainTimeout)) -}}
+{{- addf (dig "preStop" "sleep" "seconds" 0 (default dict .Values.lifecycle)) $drain 5.0 -}}
+{{- end -}}
+
+{{/* Seconds from the first sign to SIGKILL: the stopping, the release, and some to spare. */}}
 {{- define "kopf-operator.gracePeriod" -}}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
-{{- $drain := float64 (include "kopf-operator.seconds" (dict "key" "leaderElection.drainTimeout" "value" .Values.leaderElection.drainTimeout)) -}}
-{{- max 30 (int (ceil (addf $drain 20.0))) -}}
+{{- max 30 (int (ceil (addf (include "kopf-operator.stopping" .) 15.0))) -}}
 {{- else -}}
 {{- int .Values.terminationGracePeriodSeconds -}}
 {{- end -}}

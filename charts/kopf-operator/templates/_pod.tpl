@@ -1,25 +1,25 @@
 {{- define "kopf-operator.pod" -}}
 metadata:
   labels:
-    {{- include "kopf-operator.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $selected := include "kopf-operator.selectorLabels" . | fromYaml }}
+    {{- include "kopf-operator.labelsAnd" (dict "root" . "labels" (merge $selected (default dict .Values.podLabels))) | nindent 4 }}
   annotations:
-    kubectl.kubernetes.io/default-container: operator
+    {{- $annotations := dict "kubectl.kubernetes.io/default-container" "operator" }}
     {{- with .Values.operator.handlers }}
-    checksum/handlers: {{ toJson . | sha256sum }}
+    {{- $_ := set $annotations "checksum/handlers" (toJson . | sha256sum) }}
     {{- end }}
-    {{- with .Values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- mergeOverwrite $annotations (default dict .Values.podAnnotations) | toYaml | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "kopf-operator.serviceAccountName" . }}
+  serviceAccountName: {{ include "kopf-operator.serviceAccountName" . | quote }}
+  automountServiceAccountToken: true
+  {{- if not (kindIs "invalid" .Values.hostUsers) }}
+  hostUsers: {{ .Values.hostUsers }}
+  {{- end }}
   terminationGracePeriodSeconds: {{ include "kopf-operator.gracePeriod" . }}
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ quote . }}
     {{- end }}
   {{- end }}
   securityContext:
@@ -33,11 +33,12 @@ spec:
   {{- end }}
   containers:
     - name: operator
-      image: {{ include "kopf-operator.image" . }}
+      image: {{ include "kopf-operator.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       {{- include "kopf-operator.command" . | nindent 6 }}
       env:
         {{- include "kopf-operator.env" . | nindent 8 }}
+        {{- include "kopf-operator.homeEnv" . | nindent 8 }}
         {{- with .Values.extraEnv }}
         {{- tpl (toYaml .) $ | nindent 8 }}
         {{- end }}
@@ -74,7 +75,7 @@ spec:
     {{- if .Values.operator.handlers }}
     - name: handlers
       configMap:
-        name: {{ include "kopf-operator.suffixed" (dict "root" . "suffix" "handlers") }}
+        name: {{ include "kopf-operator.suffixed" (dict "root" . "suffix" "handlers") | quote }}
     {{- end }}
     {{- with .Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -122,15 +123,6 @@ args:
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-- name: HOME
-  value: /tmp
-# kopf asks for the user's name, which a uid without an entry in /etc/passwd does not have.
-- name: USER
-  value: operator
-- name: PYTHONUNBUFFERED
-  value: "1"
-- name: PYTHONDONTWRITEBYTECODE
-  value: "1"
 - name: KOPF_RUN_MODULES
   value: kopf_leader.auto
 - name: KOPF_RUN_ENABLE_LEADER_ELECTION
@@ -164,6 +156,19 @@ args:
 {{- end }}
 - name: KOPF_RUN_LOG_FORMAT
   value: {{ .Values.operator.logFormat }}
+{{- end -}}
+
+{{/* What extraEnv may say otherwise: a name that stands twice is refused by server-side apply, which is Helm 4's way.
+kopf asks for the user's name, which a uid without an entry in /etc/passwd does not have. */}}
+{{- define "kopf-operator.homeEnv" -}}
+{{- $theirs := dict -}}
+{{- range tpl (toYaml .Values.extraEnv) . | fromYamlArray }}{{ $_ := set $theirs .name true }}{{ end -}}
+{{- range $name, $value := dict "HOME" "/tmp" "USER" "operator" "PYTHONUNBUFFERED" "1" "PYTHONDONTWRITEBYTECODE" "1" }}
+{{- if not (hasKey $theirs $name) }}
+- name: {{ quote $name }}
+  value: {{ quote $value }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "kopf-operator.probes" -}}
@@ -204,10 +209,10 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ quote . }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ quote . }}
 {{- end }}
 {{- if kindIs "invalid" .Values.topologySpreadConstraints }}
 {{- if include "kopf-operator.several" . }}
@@ -223,7 +228,14 @@ topologySpreadConstraints:
 {{- else }}
 {{- with .Values.topologySpreadConstraints }}
 topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  {{- $constraint := . }}
+  {{- if not (hasKey . "labelSelector") }}
+  {{- $ours := dict "matchLabels" (include "kopf-operator.selectorLabels" $ | fromYaml) }}
+  {{- $constraint = merge (dict "labelSelector" $ours) . (dict "matchLabelKeys" (list "pod-template-hash")) }}
+  {{- end }}
+  - {{- toYaml $constraint | nindent 4 }}
+  {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -1,5 +1,6 @@
 {{/* What contradicts itself is refused here too, as a schema can be skipped and its messages name no way out. */}}
 {{- define "kopf-operator.validate" -}}
+{{- include "kopf-operator.validateGroups" . -}}
 {{- $election := .Values.leaderElection -}}
 {{- if and (gt (int .Values.replicaCount) 1) (not $election.enabled) -}}
 {{- fail (printf "replicaCount is %d without an election, and each replica would handle every object: set leaderElection.enabled to true, or replicaCount to 1." (int .Values.replicaCount)) -}}
@@ -8,6 +9,11 @@
 {{- include "kopf-operator.validateTimings" . -}}
 {{- end -}}
 {{- include "kopf-operator.validateCode" . -}}
+{{- include "kopf-operator.validateNames" . -}}
+{{- include "kopf-operator.validateOwn" . -}}
+{{- if and .Values.strategy (not $election.enabled) (ne (toString .Values.strategy.type) "Recreate") -}}
+{{- fail "strategy is not Recreate without an election, and during an update two replicas would handle every object: leave strategy empty, or set leaderElection.enabled to true." -}}
+{{- end -}}
 {{- if .Values.fencing.enabled -}}
 {{- include "kopf-operator.validateFencing" . -}}
 {{- end -}}
@@ -19,12 +25,37 @@
 {{- fail (printf "metrics.%s.enabled needs metrics.enabled: set both to true." .) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.metrics.enabled (eq (int .Values.metrics.port) (int .Values.health.port)) -}}
-{{- fail (printf "metrics.port and health.port are both %d: give them different ports." (int .Values.health.port)) -}}
+{{- range tuple "prometheusRule" "dashboard" -}}
+{{- if and (get $.Values.metrics .).enabled (not $election.enabled) -}}
+{{- fail (printf "metrics.%s.enabled is about the election, and there is none: set leaderElection.enabled to true, or this to false." .) -}}
 {{- end -}}
-{{- $least := float64 (include "kopf-operator.seconds" (dict "key" "leaderElection.drainTimeout" "value" $election.drainTimeout)) -}}
-{{- if lt (float64 (include "kopf-operator.gracePeriod" .)) $least -}}
-{{- fail (printf "terminationGracePeriodSeconds is %s, below leaderElection.drainTimeout (%s): raise it, or leave it null to have it derived." (include "kopf-operator.gracePeriod" .) (toString $election.drainTimeout)) -}}
+{{- end -}}
+{{- if not (regexMatch "^([0-9]+(ms|s|m|h))+$" (toString .Values.metrics.podMonitor.interval)) -}}
+{{- fail (printf "metrics.podMonitor.interval is %q, which Prometheus does not read: write whole numbers with units (\"30s\")." (toString .Values.metrics.podMonitor.interval)) -}}
+{{- end -}}
+{{- $interval := float64 (include "kopf-operator.seconds" (dict "key" "metrics.podMonitor.interval" "value" .Values.metrics.podMonitor.interval)) -}}
+{{- if and .Values.metrics.prometheusRule.enabled (gt $interval 120.0) -}}
+{{- fail (printf "metrics.podMonitor.interval is %s, and Prometheus forgets what is older than five minutes: set it to 2m at most, or metrics.prometheusRule.enabled to false." .Values.metrics.podMonitor.interval) -}}
+{{- end -}}
+{{- $grace := include "kopf-operator.gracePeriod" . -}}
+{{- if lt (float64 $grace) (float64 (include "kopf-operator.stopping" .)) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %s, below the %s that a stop may take (leaderElection.drainTimeout is %s, kopf takes five seconds more): raise it, or leave it null to have it derived." $grace (include "kopf-operator.stopping" .) (toString $election.drainTimeout)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A group whose values are all commented out is null, which takes its defaults away. */}}
+{{- define "kopf-operator.validateGroups" -}}
+{{- $groups := dict "metrics.podMonitor" (list .Values.metrics "podMonitor") "metrics.prometheusRule" (list .Values.metrics "prometheusRule") "metrics.dashboard" (list .Values.metrics "dashboard") -}}
+{{- range tuple "image" "operator" "scope" "leaderElection" "fencing" "rbac" "serviceAccount" "health" "metrics" "webhooks" "podDisruptionBudget" "networkPolicy" "flowSchema" -}}
+{{- $_ := set $groups . (list $.Values .) -}}
+{{- end -}}
+{{- range $key, $place := $groups -}}
+{{- if not (kindIs "map" (get (default dict (first $place)) (last $place))) -}}
+{{- fail (printf "%s is empty: leave it out to have its defaults, or set something in it." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (hasKey .Values "replicaCount") -}}
+{{- fail "replicaCount is empty: leave it out to have two replicas, or set it to a number." -}}
 {{- end -}}
 {{- end -}}
 
@@ -66,9 +97,15 @@
 {{- if not (or $own $given) -}}
 {{- fail "There is no code to run: set operator.handlers (files), operator.modules or operator.paths (in the image), or operator.useImageCommand: true (the image's own command)." -}}
 {{- end -}}
+{{- if gt (len (toJson $operator.handlers)) 1000000 -}}
+{{- fail "operator.handlers has more than a megabyte, and a ConfigMap holds no more: put the files into the image, and name them in operator.paths." -}}
+{{- end -}}
 {{- range $name, $source := $operator.handlers -}}
 {{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*[.]py$" $name) -}}
 {{- fail (printf "operator.handlers has a file named %q, which Python cannot import: name it like \"handlers.py\"." $name) -}}
+{{- end -}}
+{{- if not (trim $source) -}}
+{{- fail (printf "operator.handlers has an empty file, %q: give it its source (--set-file operator.handlers.handlers\\.py=handlers.py reads one), or take it out." $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
