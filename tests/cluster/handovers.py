@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,20 +48,9 @@ class Timeline:
         self._watch.close()
 
     def row(self, what: str, since: int, history: History) -> Row:
-        """The handovers since then. Where nobody released, the fault at `since` is what ended the hold."""
-        row = Row(what)
+        """The handovers since then; see `row()`."""
         with self._lock:
-            sights = [*self._sights]
-        before = [sight for sight in sights if sight.t <= since]
-        holder, left = before[-1].pod if before else "", since
-        for sight in sights[len(before) :]:
-            if not sight.pod:
-                left = sight.t
-            elif sight.pod != holder:
-                row.vacant.append((sight.t - left) / SECOND)
-                row.idle.extend((start - left) / SECOND for start in _first_start(history, sight))
-                holder, left = sight.pod, since
-        return row
+            return row(what, since, [*self._sights], history)
 
     def _see(self, body: dict[str, Any], deleted: bool) -> None:
         if body["metadata"]["name"] != self._lease:
@@ -71,6 +60,21 @@ class Timeline:
         with self._lock:
             if not self._sights or self._sights[-1].pod != sight.pod:
                 self._sights.append(sight)
+
+
+def row(what: str, since: int, sights: Sequence[Sight], history: History) -> Row:
+    """The handovers since then. Where nobody released, the fault at `since` is what ended the hold."""
+    found = Row(what)
+    before = [sight for sight in sights if sight.t <= since]
+    holder, left = before[-1].pod if before else "", since
+    for sight in sights[len(before) :]:
+        if not sight.pod:
+            left = sight.t
+        elif sight.pod != holder:
+            found.vacant.append((sight.t - left) / SECOND)
+            found.idle.extend((start - left) / SECOND for start in _first_start(history, sight))
+            holder, left = sight.pod, since
+    return found
 
 
 def _first_start(history: History, sight: Sight) -> list[int]:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.real import WANTED_BY_KUBELET, WORK
+from tests.cluster.real import BRIDGE, LINKS, PLUGS, WANTED_BY_KUBELET, WORK
 
-BRIDGE, GATEWAY = "kopf0", "10.88.7.1"
+GATEWAY = "10.88.7.1"
 
 
 def prepare() -> None:
@@ -27,9 +27,10 @@ def prepare() -> None:
         _run("mount", "--bind", str(file), f"/proc/sys/{name}")
     _run("ip", "link", "set", "lo", "up")
     _run("ip", "link", "add", BRIDGE, "type", "bridge")
-    _run("ip", "link", "add", "plug0", "type", "veth", "peer", "name", "plug1")  # or the bridge is down without pods
-    _run("ip", "link", "set", "plug1", "master", BRIDGE)
-    for link in ("plug0", "plug1", BRIDGE):
+    # A pair with one end in the bridge: without a pod it would be down.
+    _run("ip", "link", "add", PLUGS[0], "type", "veth", "peer", "name", PLUGS[1])
+    _run("ip", "link", "set", PLUGS[1], "master", BRIDGE)
+    for link in LINKS:
         _run("ip", "link", "set", link, "up")
     _run("ip", "address", "add", f"{GATEWAY}/24", "dev", BRIDGE)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace

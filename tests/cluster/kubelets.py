@@ -19,7 +19,7 @@ from kopf_leader.testing.proxy import Proxy
 from tests.cluster import real
 from tests.cluster.cluster import Cluster
 from tests.cluster.debian import Runtime, runtime
-from tests.cluster.inside import BRIDGE, GATEWAY
+from tests.cluster.inside import GATEWAY
 from tests.cluster.names import Names
 from tests.cluster.watch import Watch
 from tests.controlplane.binaries import KUBELET, more
@@ -47,7 +47,7 @@ class Kubelet:
 
     def start(self) -> None:
         self.folder.mkdir()
-        _run("ip", "address", "add", f"{self._address}/24", "dev", BRIDGE)
+        _run("ip", "address", "add", f"{self._address}/24", "dev", real.BRIDGE)
         (self.folder / "cni").mkdir()
         (self.folder / "cni" / "pods.conf").write_text(json.dumps(self._network()))
         (self.folder / "containerd.toml").write_text(self._containerd(self._cluster.runtime))
@@ -112,7 +112,7 @@ class Kubelet:
             "cniVersion": "0.4.0",
             "name": "pods",
             "type": "bridge",
-            "bridge": BRIDGE,
+            "bridge": real.BRIDGE,
             "isGateway": True,
             "ipam": ipam,
         }
@@ -224,7 +224,7 @@ class Kubelets(Cluster):
 
     def start(self) -> None:
         for address in (SERVICE, NAMES):
-            _run("ip", "address", "add", f"{address}/32", "dev", BRIDGE)
+            _run("ip", "address", "add", f"{address}/32", "dev", real.BRIDGE)
         self._names = Names(NAMES, SERVICE)
         self._service = Proxy("127.0.0.1", int(self.control_plane.url.rpartition(":")[2]), bind=_service_port).start()
         self._watch = Watch(self.api, "/api/v1/pods", self._see)

@@ -14,13 +14,15 @@ are laid over them, so the machine's own never change, which the end of the run 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -30,7 +32,7 @@ from tests.chart.helm import CHART
 from tests.cluster import cgroups
 from tests.cluster.debian import runtime
 from tests.cluster.image import pack
-from tests.controlplane.binaries import KUBELET, MORE, build, build_more, locate, more
+from tests.controlplane.binaries import KUBELET, MORE, build, build_more, cache_folder, locate, more
 
 ROOT = Path(__file__).parents[2]
 NODES = "KOPF_LEADER_NODES"
@@ -51,6 +53,20 @@ WANTED_BY_KUBELET = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
+BRIDGE, PLUGS = "kopf0", ("kopf1", "kopf2")
+LINKS = (BRIDGE, *PLUGS)
+PLACES = (
+    str(WORK),
+    "/var/lib/kubelet",
+    "/var/lib/cni",
+    "/var/log/pods",
+    "/var/log/containers",
+    "/run/containerd",
+    "/run/netns",
+    "/opt/containerd",
+    "/usr/libexec/kubernetes",
+)
+"""Where kubelet, containerd and the network plugins write on a machine of their own."""
 NAMESPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc")
 PR_SET_PDEATHSIG = 1
 
@@ -93,14 +109,17 @@ def run(arguments: Sequence[str]) -> int:
         for letter in "ab":
             cgroups.make(f"{name}-{letter}")
         inside = [sys.executable, "-m", "tests.cluster.inside", *arguments]
-        process = subprocess.Popen(["unshare", *NAMESPACES, *inside], cwd=ROOT, env=env, preexec_fn=_die_with_parent)  # noqa: PLW1509 - no threads here
+        command = ["unshare", *NAMESPACES, *inside]
+        process = subprocess.Popen(command, cwd=ROOT, env=env, preexec_fn=_die_with_parent)  # noqa: PLW1509 - no threads
         status = _wait(process)
     finally:
         cgroups.remove(cgroups.ours(f"{os.getpid()}-"))
         reaper.close()
-    changed = [
-        f"{what}: {before[what]} before, {after} after" for what, after in _state().items() if after != before[what]
-    ]
+    deadline = time.monotonic() + 10
+    while changed := _changes(before):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)  # who was killed is on the way out
     print("Left behind or changed: " + ("; ".join(changed) or "nothing."))
     return 1 if changed else status
 
@@ -119,7 +138,13 @@ def main(arguments: Sequence[str]) -> int:
     if reason := why_not():
         print(f"The chart cannot be tested on real kubelets here: {reason}.", file=sys.stderr)
         return 1
-    return run(arguments)
+    with (cache_folder().parent / "cluster.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another run is on, and each looks at what it leaves behind: wait for its end.", file=sys.stderr)
+            return 1
+        return run(arguments)
 
 
 def _path() -> str:
@@ -127,11 +152,12 @@ def _path() -> str:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # the terminal told those inside, too: pytest ends by itself
-            continue
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # there is nothing in there that would have to be ended with care
+        process.kill()
+        process.wait()
+        return 128 + signal.SIGINT
 
 
 def _die_with_parent() -> None:
@@ -139,24 +165,21 @@ def _die_with_parent() -> None:
 
 
 def _state() -> dict[str, str]:
-    """What a run could leave behind on the machine."""
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    """What a run could leave behind on the machine; what others do on it meanwhile is not in here."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     state = {f"sysctl {name}": Path("/proc/sys", name).read_text().strip() for name in WANTED_BY_KUBELET}
-    state["net/ipv4/ip_forward"] = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
-    state["links"] = " ".join(sorted(path.name for path in Path("/sys/class/net").iterdir()))
-    state["mounts"] = " ".join(sorted(line.split()[4] for line in mounts))
+    state["links"] = " ".join(name for name in LINKS if Path("/sys/class/net", name).exists())
+    state["mounts"] = " ".join(sorted(path for path in mounts if path.startswith(PLACES)))
     state["cgroups"] = " ".join(map(str, cgroups.ours(f"{os.getpid()}-")))
     state["processes"] = " ".join(sorted(_ours()))
-    for folder in (
-        "/var/lib/kubelet",
-        "/run/containerd",
-        "/var/lib/cni",
-        "/run/netns",
-        "/var/log/pods",
-        "/opt/containerd",
-    ):
-        state[folder] = "there" if Path(folder).exists() else "not there"
+    for place in PLACES:
+        state[place] = "there" if Path(place).exists() else "not there"
     return state
+
+
+def _changes(before: Mapping[str, str]) -> list[str]:
+    after = _state()
+    return [f"{what}: {old} before, {after[what]} after" for what, old in before.items() if after[what] != old]
 
 
 def _ours() -> list[str]:
