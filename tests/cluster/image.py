@@ -82,8 +82,10 @@ def _add_interpreter(tar: tarfile.TarFile, venv: Path) -> None:
     base = Path(sys.base_prefix)
     library = base / "lib" / f"python3.{sys.version_info.minor}"
     program = (venv / "bin" / "python").resolve()
-    for path in dict.fromkeys((program, base / "bin" / "python3", base / "bin" / f"python3.{sys.version_info.minor}")):
-        tar.add(path, str(path).lstrip("/"), filter=_plain)
+    names = ("python3", f"python3.{sys.version_info.minor}")  # the environment's link may lead through these
+    for path in dict.fromkeys((program, *(base / "bin" / name for name in names))):
+        if path.exists():
+            tar.add(path, str(path).lstrip("/"), filter=_plain)
 
     def wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         name = Path(entry.name).name

@@ -97,7 +97,8 @@ class Kubelet:
         return 0 if state in "ZX" else pid
 
     def _environment(self) -> Mapping[str, str]:
-        return {"PATH": self._cluster.runtime.path, "HOME": str(self.folder)}
+        mark = {real.CGROUP: os.environ[real.CGROUP]}  # by which the end of the run looks for what is left
+        return {"PATH": self._cluster.runtime.path, "HOME": str(self.folder), **mark}
 
     def _network(self) -> dict[str, Any]:
         subnet, first = GATEWAY.rpartition(".")[0], 10 + 100 * self._number

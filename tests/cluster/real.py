@@ -13,8 +13,8 @@ are laid over them, so the machine's own never change, which the end of the run 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import fcntl
 import os
 import shutil
 import signal
@@ -32,7 +32,7 @@ from tests.chart.helm import CHART
 from tests.cluster import cgroups
 from tests.cluster.debian import runtime
 from tests.cluster.image import pack
-from tests.controlplane.binaries import KUBELET, MORE, build, build_more, cache_folder, locate, more
+from tests.controlplane.binaries import KUBELET, MORE, build, build_more, locate, more
 
 ROOT = Path(__file__).parents[2]
 NODES = "KOPF_LEADER_NODES"
@@ -138,13 +138,7 @@ def main(arguments: Sequence[str]) -> int:
     if reason := why_not():
         print(f"The chart cannot be tested on real kubelets here: {reason}.", file=sys.stderr)
         return 1
-    with (cache_folder().parent / "cluster.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("Another run is on, and each looks at what it leaves behind: wait for its end.", file=sys.stderr)
-            return 1
-        return run(arguments)
+    return run(arguments)
 
 
 def _path() -> str:
@@ -183,16 +177,13 @@ def _changes(before: Mapping[str, str]) -> list[str]:
 
 
 def _ours() -> list[str]:
-    """Processes of the programs that only a run starts, by their files: those in our cache."""
-    folders = tuple(str(path) for path in (runtime().root, *(more(KUBELET) or {}).values()))
+    """Processes of this run, by the variable that all of them inherit; containers are found by their cgroups."""
+    mark = f"{CGROUP}={cgroups.PREFIX}{os.getpid()}".encode()
     found = []
     for entry in Path("/proc").iterdir():
-        try:
-            program = str((entry / "exe").readlink()) if entry.name.isdigit() else ""
-        except OSError:
-            continue
-        if program.startswith(folders):
-            found.append(f"{entry.name} {Path(program).name}")
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(f"{entry.name} {(entry / 'comm').read_text().strip()}")
     return found
 
 
