@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix lint bench clean
+.PHONY: help demo test test-cluster matrix lint bench clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON=python3.x")'
@@ -21,6 +21,9 @@ demo: $(READY) ## See three replicas of an operator hand over to each other, wit
 
 test: $(READY) ## Run all rings of tests, the cheap ones first, and say which ran
 	@$(BIN)/python -m tests.rings
+
+test-cluster: $(READY) ## Test the chart and the image on real kubelets (root; ten minutes, and eight more the first time)
+	@$(BIN)/python -m tests.cluster.real
 
 matrix: $(READY) ## Inject every fault and write down what came of it (docs/fault-matrix.md; 25 minutes)
 	@$(BIN)/python -m tests.matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -10,12 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.cluster.agents import Agents
 from tests.cluster.cluster import ROOT, Cluster
+from tests.cluster.handovers import Row, table
+from tests.cluster.kubelets import Kubelets
 from tests.cluster.pod import Image
+from tests.cluster.real import NODES
 from tests.cluster.release import Release
 from tests.cluster.sandbox import Sandbox
 from tests.controlplane.binaries import more
-from tests.controlplane.fixtures import control_plane, shared_control_plane
+from tests.controlplane.fixtures import binaries_or_skip, control_plane, shared_control_plane
 from tests.controlplane.server import RealControlPlane
 
 __all__ = ["control_plane", "shared_control_plane"]
@@ -24,10 +29,12 @@ OPERATOR = ROOT / "tests" / "e2e" / "operator"
 MODULES = {"kopf-leader": "kopf_leader", "kopf": "kopf"}
 
 
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+ROWS: list[Row] = []
+"""What the handovers of all tests cost."""
+
+
+def _image(folder: Path) -> Image:
     """What the container image would hold: this environment, this project, and a folder for the history."""
-    folder = tmp_path_factory.mktemp("image")
     bin_, history = folder / "bin", folder / "history"
     bin_.mkdir()
     history.mkdir()
@@ -47,34 +54,46 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 
 @pytest.fixture(scope="session")
-def cluster(
-    shared_control_plane: RealControlPlane, image: Image, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    """Controllers, scheduler and three nodes; one for all tests."""
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Controllers, scheduler and nodes; one for all tests. `real` asks for kubelets, in namespaces of its own."""
     if os.geteuid():
         pytest.skip("pods get namespaces and users of their own, which needs root")
-    try:
-        Sandbox(tmp_path_factory.mktemp("probe"), shown={}).close()
-    except OSError as error:
-        pytest.skip(f"pods get namespaces of their own, which this machine does not allow: {error}")
     programs = more()
     if programs is None:
         what = "no kube-controller-manager and kube-scheduler: run `python -m tests.controlplane.binaries`"
         if os.environ.get("KOPF_LEADER_REQUIRE_REAL") == "1":
             pytest.fail(f"KOPF_LEADER_REQUIRE_REAL is set and there is {what}", pytrace=False)
         pytest.skip(what)
-    shared_control_plane.install(yaml.safe_load((OPERATOR / "crd.yaml").read_text()))
     folder = tmp_path_factory.mktemp("cluster")
-    cluster = Cluster(shared_control_plane, programs, folder, image)
-    try:
+    with contextlib.ExitStack() as stack:
+        cluster: Cluster
+        if os.environ.get(NODES) == "kubelet":
+            plane = stack.enter_context(RealControlPlane(binaries_or_skip(), account_tokens=True))
+            cluster = Kubelets(plane, programs, folder)
+        else:
+            try:
+                Sandbox(tmp_path_factory.mktemp("probe"), shown={}).close()
+            except OSError as error:
+                pytest.skip(f"pods get namespaces of their own, which this machine does not allow: {error}")
+            plane = request.getfixturevalue("shared_control_plane")
+            cluster = Agents(plane, programs, folder, _image(tmp_path_factory.mktemp("image")))
+        plane.install(yaml.safe_load((OPERATOR / "crd.yaml").read_text()))
+        stack.callback(cluster.stop)
         cluster.start()
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture
-def release(cluster: Cluster, image: Image, tmp_path: Path) -> Iterator[Release]:
+def release(cluster: Cluster, tmp_path: Path) -> Iterator[Release]:
     """A release of the chart in a namespace of its own, which obeys the restricted Pod Security Standard."""
-    with Release(cluster, image, tmp_path) as release:
+    with Release(cluster, tmp_path) as release:
         yield release
+    ROWS.extend(release.rows)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the handovers cost."""
+    if ROWS:
+        terminalreporter.section("longest times without a leader, and without a handler at work")
+        for line in table(ROWS):
+            terminalreporter.write_line(line)

@@ -92,6 +92,30 @@ class Pod:
         """Wait for its end."""
         self._thread.join(timeout)
 
+    @property
+    def pid(self) -> int:
+        """Its process; 0 before there is one."""
+        return self.process.pid if self.process is not None else 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was told to end and has ended."""
+        return self.deleted.is_set() and not self._thread.is_alive()
+
+    def kill(self) -> None:
+        """Kill its process hard."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def cut(self) -> None:
+        """Its way to the API server becomes half-open."""
+        self.link.cut()
+
+    def heal(self) -> None:
+        """And whole again."""
+        self.link.heal()
+
     # Inside.
 
     def _run(self) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
-from kopf_leader.testing.facts import History
+from kopf_leader.testing.facts import History, now
 from kopf_leader.testing.history import Expected, Verdict, check
-from tests.chart.helm import CHART, helm
-from tests.cluster.cluster import Cluster, Node
-from tests.cluster.pod import Image, Pod
+from tests.chart.helm import CHART, Refused, helm
+from tests.cluster.cluster import Cluster, Node, Pod
+from tests.cluster.handovers import Row, Timeline
 from tests.controlplane.server import wait_until
 
 OPERATOR = Path(__file__).parents[1] / "e2e" / "operator"
@@ -51,13 +51,17 @@ def values() -> dict[str, Any]:
 class Release:
     """A namespace with one release in it; everything of it is gone in the end."""
 
-    def __init__(self, cluster: Cluster, image: Image, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster = cluster
         self.api = cluster.api
         self.namespace = cluster.control_plane.namespace("chart")
         self.api.patch(f"/api/v1/namespaces/{self.namespace}", {"metadata": {"labels": RESTRICTED}})
         self.expected: list[Expected] = []
-        self._image, self._folder = image, folder
+        self.rows: list[Row] = []
+        """What the handovers cost; for the table."""
+        self._folder = folder
+        self._timeline = Timeline(self.api, self.namespace, DEPLOYMENT)
+        self._beside = cluster.prepare(self.namespace)
         self._names = (f"object-{number}" for number in itertools.count())
         self._installed = False
 
@@ -65,30 +69,36 @@ class Release:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._timeline.close()
         if self._installed:
             self.helm("uninstall", NAME)
         for node in self.cluster.nodes:
-            node.silent.clear()
+            node.speak()
         wait_until(lambda: not [*self.cluster.pods(self.namespace)], what="the pods to end")
+        self.cluster.wait_until_ready()
 
     # Helm.
 
     def helm(self, verb: str, *arguments: str) -> str:
-        """Run Helm against the cluster, in the release's namespace."""
-        return helm(verb, *arguments, "--namespace", self.namespace, "--kubeconfig", str(self.cluster.kubeconfig))
+        """Run Helm against the cluster, in the release's namespace; the failure shows the pods' logs."""
+        where = ("--namespace", self.namespace, "--kubeconfig", str(self.cluster.kubeconfig))
+        try:
+            return helm(verb, *arguments, *where)
+        except Refused as error:
+            raise AssertionError(f"{error}\n{self.cluster.logs(self.namespace)}") from None
 
     def install(self, **changes: Mapping[str, Any] | Any) -> None:
         """Install, and wait until all replicas are ready."""
         self._installed = True
-        self.helm("install", NAME, str(CHART), "--wait", "--timeout", "90s", *self._files(changes))
+        self.helm("install", NAME, str(CHART), "--wait", "--timeout", "180s", *self._files(changes))
 
     def upgrade(self, **changes: Mapping[str, Any] | Any) -> None:
         """Upgrade, and wait until the new version is ready."""
-        self.helm("upgrade", NAME, str(CHART), "--wait", "--timeout", "120s", *self._files(changes))
+        self.helm("upgrade", NAME, str(CHART), "--wait", "--timeout", "180s", *self._files(changes))
 
     def _files(self, changes: Mapping[str, Any]) -> list[str]:
         first, second = self._folder / "values.yaml", self._folder / "changes.yaml"
-        first.write_text(yaml.safe_dump(values()))
+        first.write_text(yaml.safe_dump({**values(), **self._beside}))
         second.write_text(yaml.safe_dump(dict(changes)))
         return ["-f", str(first), "-f", str(second)]
 
@@ -132,6 +142,17 @@ class Release:
 
         self.wait_until(look, "a standby")
         return found[0]
+
+    @contextlib.contextmanager
+    def handover(self, what: str) -> Iterator[None]:
+        """Inside, the lead moves: how long nobody led becomes a row of the table."""
+        since = now()
+        yield
+        self.rows.append(self._timeline.row(what, since, self._history()))
+
+    def delete(self, pod: Pod) -> None:
+        """Delete a pod, as a person does."""
+        self.api.delete(f"/api/v1/namespaces/{self.namespace}/pods/{pod.name}")
 
     def evict(self, pod: str) -> int:
         """Evict a pod as `kubectl drain` does; the status of the answer (429: the budget forbids it)."""
@@ -179,11 +200,4 @@ class Release:
         return verdict
 
     def _history(self) -> History:
-        assert self._image.history is not None
-        mine = {pod.name for node in self.cluster.nodes for pod in [*node.pods.values()] if self._owns(pod)}
-        text = self._image.history.read_text()
-        lines = [line for line in text.splitlines(keepends=True) if json.loads(line).get("replica") in mine]
-        return History.parse("".join(lines).encode())
-
-    def _owns(self, pod: Pod) -> bool:
-        return bool(pod.meta["namespace"] == self.namespace)
+        return History.parse(self.cluster.history(self.namespace))

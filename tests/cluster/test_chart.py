@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.release import DEPLOYMENT, NAME, Release
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 
 @contextlib.contextmanager
@@ -43,12 +43,11 @@ def test_installed_it_runs_as_the_chart_says(release: Release):
     release.create(3)
     _, leader = release.leader()
     assert release.ready() == 2
-    assert leader.process is not None
-    status = Path(f"/proc/{leader.process.pid}/status").read_text()
+    status = Path(f"/proc/{leader.pid}/status").read_text()
     assert "Uid:\t65532\t65532" in status
     assert "CapEff:\t0000000000000000" in status
     with pytest.raises(OSError, match="Read-only file system"):
-        leader.sandbox.call((leader.sandbox.root / "new").mkdir)
+        Path(f"/proc/{leader.pid}/root/new").mkdir()
     report = release.helm("test", NAME)
     assert "Phase:          Succeeded" in report
     release.conclude()
@@ -60,10 +59,10 @@ def test_a_killed_leader_is_replaced(release: Release):
     release.create(2)
     _, leader = release.leader()
     standby = release.standby(leader)
-    assert leader.process is not None
-    leader.process.kill()
-    release.create(3)
-    _, successor = release.leader(other_than=leader)
+    with release.handover("killed"):
+        leader.kill()
+        release.create(3)
+        _, successor = release.leader(other_than=leader)
     assert successor is standby
     release.wait_until(lambda: release.ready() == 2, "the restarted container to be ready")
     release.conclude()
@@ -75,12 +74,13 @@ def test_an_evicted_leader_hands_over_and_the_budget_is_kept(release: Release):
     release.create(2)
     _, leader = release.leader()
     standby = release.standby(leader)
-    assert release.evict(leader.name) == 201
-    assert release.evict(standby.name) == 429
-    release.create(3)
-    _, successor = release.leader(other_than=leader)
+    with release.handover("evicted"):
+        assert release.evict(leader.name) == 201
+        assert release.evict(standby.name) == 429
+        release.create(3)
+        _, successor = release.leader(other_than=leader)
     assert successor is standby
-    release.wait_until(lambda: not leader.killed_hard and leader.deleted.is_set(), "the leader's end")
+    release.wait_until(lambda: leader.gone, "the leader's end")
     release.wait_until(lambda: release.ready() == 2, "the replacement")
     release.wait_until(lambda: release.evict(standby.name) == 201, "the budget to allow the next eviction")
     release.wait_until(lambda: release.ready() == 2, "the next replacement")
@@ -97,7 +97,7 @@ def test_a_drained_node_hands_over(release: Release):
     release.api.patch(path, {"spec": {"unschedulable": True}})
     try:
         here = [pod for where, pod in release.cluster.pods(release.namespace) if where is node]
-        with created_all_along(release):
+        with created_all_along(release), release.handover("its node drained"):
             for pod in here:
                 release.wait_until(lambda pod=pod: release.evict(pod.name) in (201, 404), "the eviction")
             release.leader(other_than=leader)
@@ -114,9 +114,12 @@ def test_a_new_version_rolls_out_while_objects_are_created(release: Release):
     release.create(2)
     _, leader = release.leader()
     with created_all_along(release):
-        release.upgrade(podAnnotations={"version": "two"})
-        release.leader(other_than=leader)
-        release.helm("rollback", NAME, "1", "--wait", "--timeout", "120s")
+        with release.handover("a new version rolled out"):
+            release.upgrade(podAnnotations={"version": "two"})
+            release.leader(other_than=leader)
+        with release.handover("rolled back"):
+            release.helm("rollback", NAME, "1", "--wait", "--timeout", "180s")
+            release.leader()
     deployment = release.get(f"apps/v1/deployments/{DEPLOYMENT}")
     assert deployment["status"]["readyReplicas"] == deployment["status"]["replicas"] == 2
     assert "version" not in deployment["spec"]["template"]["metadata"]["annotations"]
@@ -129,17 +132,18 @@ def test_a_silent_node_loses_nothing(release: Release):
     release.create(2)
     node, leader = release.leader()
     release.standby(leader)
-    node.silent.set()
+    node.silence()
     release.wait_until(lambda: _taints(release, node.name), "the node to be noticed as gone")
     release.create(3)
     release.wait_until_handled()
     assert release.holder() == leader.name
-    leader.link.cut()
-    release.create(3)
-    release.leader(other_than=leader)
+    with release.handover("its node silent, then cut off"):
+        leader.cut()
+        release.create(3)
+        release.leader(other_than=leader)
     release.conclude()
-    leader.link.heal()
-    node.silent.clear()
+    leader.heal()
+    node.speak()
 
 
 def test_uninstalled_nothing_is_left(release: Release):

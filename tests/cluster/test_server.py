@@ -94,9 +94,10 @@ def test_an_image_with_a_stock_kopf_command(release: Release):
     release.create(2)
     _, leader = release.leader()
     assert release.ready() == 2
-    leader.deleted.set()  # as its node stops it: SIGTERM
-    release.create(2)
-    release.leader(other_than=leader)
+    with release.handover("deleted, a stock `kopf run`"):
+        release.delete(leader)
+        release.create(2)
+        release.leader(other_than=leader)
     release.conclude()
 
 

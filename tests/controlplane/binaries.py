@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ HOW_TO_GET = (
 
 MORE = ("kube-controller-manager", "kube-scheduler")
 """Programs that only the ring `cluster` needs."""
+KUBELET = ("kubelet",)
+"""What `make test-cluster` needs beside them, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +67,25 @@ def locate() -> Binaries | None:
     return _pair(folder, f"our cache ({folder})")
 
 
-def more() -> dict[str, Path] | None:
-    """The programs beside the two, or None if one of them is missing."""
+def more(names: Sequence[str] = MORE) -> dict[str, Path] | None:
+    """Programs beside the two, or None if one of them is missing."""
     folders = [Path(folder) for folder in [os.environ.get("KUBEBUILDER_ASSETS")] if folder] + [cache_folder()]
     for folder in folders:
-        found = {name: folder / name for name in MORE}
+        found = {name: folder / name for name in names}
         if all(os.access(path, os.X_OK) for path in found.values()):
             return found
     return None
 
 
-def build_more() -> None:
-    """Build the programs beside the two into the cache. Raises as `build()` does."""
+def build_more(names: Sequence[str] = MORE) -> None:
+    """Build programs beside the two into the cache. Raises as `build()` does."""
     go = shutil.which("go")
     if go is None:
-        raise RuntimeError("no Go to build kube-controller-manager and kube-scheduler with: install it")
+        raise RuntimeError(f"no Go to build {' and '.join(names)} with: install it")
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_suffix(".lock")):
-        for name in MORE:
+        for name in names:
             _compile(go, f"{KUBERNETES_PACKAGE}/cmd/{name}", folder / name, _stamped())
 
 

@@ -27,6 +27,7 @@ from tests.controlplane.api import Api, APIError
 from tests.controlplane.binaries import Binaries
 
 Part = Literal["etcd", "apiserver"]
+SERVICES, SERVICE = "10.0.0.0/24", "10.0.0.1"  # addresses of Services; the first is the API server's own
 USERS = 500  # the token file is read once, at start: users are handed out from this many
 
 
@@ -70,11 +71,13 @@ class Port:
 class RealControlPlane:
     """One etcd and one kube-apiserver on loopback, RBAC on, TLS verified, one user per replica.
 
-    ``flags`` are added to the API server's command line (e.g. ``--watch-cache=false``).
+    ``flags`` are added to the API server's command line (e.g. ``--watch-cache=false``). With ``account_tokens`` pods
+    get their account's token as a volume, as on any cluster; a kubelet then mounts it.
     """
 
-    def __init__(self, binaries: Binaries, *, flags: Sequence[str] = ()) -> None:
+    def __init__(self, binaries: Binaries, *, flags: Sequence[str] = (), account_tokens: bool = False) -> None:
         self.binaries = binaries
+        self._account_tokens = account_tokens
         self._flags = tuple(flags)
         self._reaper = Reaper()
         self._temporary = tempfile.TemporaryDirectory(prefix="kopf-leader-controlplane-", ignore_cleanup_errors=True)
@@ -283,7 +286,7 @@ class RealControlPlane:
 
     def _write_files(self) -> None:
         self._authority.cert_pem.write_to_path(str(self.ca_file))
-        serving = self._authority.issue_cert("127.0.0.1", "localhost")
+        serving = self._authority.issue_cert("127.0.0.1", "localhost", SERVICE, "kubernetes.default.svc")
         (self.folder / "serving.crt").write_bytes(b"".join(blob.bytes() for blob in serving.cert_chain_pems))
         (self.folder / "serving.key").write_bytes(serving.private_key_pem.bytes())
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -328,16 +331,17 @@ class RealControlPlane:
             "client-ca-file": self.ca_file,
             "token-auth-file": self.folder / "tokens.csv",
             "authorization-mode": "RBAC",
-            "service-cluster-ip-range": "10.0.0.0/24",
+            "service-cluster-ip-range": SERVICES,
             "service-account-issuer": "https://kubernetes.default.svc",
             "service-account-key-file": self.folder / "accounts.key",
             "service-account-signing-key-file": self.folder / "accounts.key",
-            "disable-admission-plugins": "ServiceAccount",
             "endpoint-reconciler-type": "none",
             "audit-policy-file": self.folder / "audit-policy.json",
             "audit-log-path": self.audit_log.path,
             "profiling": "false",
         }
+        if not self._account_tokens:
+            flags["disable-admission-plugins"] = "ServiceAccount"
         command = [self.binaries.apiserver, *(f"--{name}={value}" for name, value in flags.items()), *self._flags]
         self._wait_ready(self._spawn("apiserver", command))
 
