@@ -8,6 +8,7 @@ from the kubelet itself, whatever the pod's author has put into variables.
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def find_place(proc: Path | None = None, *, pid: int | None = None) -> Place:
 def _find(proc: Path, pid: int) -> Place:
     if str((proc / "self").readlink()) != str(pid):
         raise Unprovable("/proc is that of another PID namespace")
-    mounts = [*_messages((proc / "self/mountinfo").read_text(encoding="utf-8", errors="replace"))]
+    mountinfo = (proc / "self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    if [target for _, target in _mounts(mountinfo)].count("/proc") != 1:
+        raise Unprovable("/proc has been mounted anew: this is a PID namespace within the container's")
+    mounts = [*_messages(mountinfo)]
     if len(mounts) != 1:
         raise Unprovable(
             "no kubelet has mounted a termination message here" if not mounts else "there are several messages"
@@ -67,10 +71,16 @@ def _find(proc: Path, pid: int) -> Place:
 
 
 def _messages(mountinfo: str) -> list[tuple[str, str, str, Path]]:
-    """The mounts of termination messages: pod uid, container, run, and where it is mounted (proc_pid_mountinfo(5))."""
+    """The mounts of termination messages: pod uid, container, run, and where it is mounted."""
     found = []
-    for line in mountinfo.splitlines():
-        source, target = (_OCTAL.sub(lambda code: chr(int(code[1], 8)), field) for field in line.split()[3:5])
+    for source, target in _mounts(mountinfo):
         if match := _SOURCE.fullmatch(source):
             found.append((match["uid"], match["container"], match["run"], Path(target)))
     return found
+
+
+def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
+    """What is mounted where: the path within its filesystem, and the mount point (proc_pid_mountinfo(5))."""
+    for line in mountinfo.splitlines():
+        source, target = (_OCTAL.sub(lambda code: chr(int(code[1], 8)), field) for field in line.split()[3:5])
+        yield source, target

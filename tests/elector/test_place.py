@@ -69,6 +69,7 @@ def test_a_container_of_a_kubelet(proc: Make, source: str, pid: int) -> None:
         pytest.param({"source": "/var/lib/docker/containers/0a1b2c3d/log"}, id="not of a kubelet"),
         pytest.param({"source": f"{LOG}//deleted"}, id="its file is gone"),
         pytest.param({"more": f"32 27 8:1 {LOG[:-1]}e /other rw - ext4 /dev/sda1 rw"}, id="two of them"),
+        pytest.param({"more": "32 27 0:21 / /proc rw - proc proc rw"}, id="a PID namespace within the container"),
         pytest.param({"start": "yesterday"}, id="no number"),
         pytest.param({"boot": "?"}, id="no boot id"),
     ],
