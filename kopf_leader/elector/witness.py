@@ -109,7 +109,7 @@ class Witness:
 
     def _tell(self, tenure: Tenure, why: str) -> None:
         lease = f"{self._settings.namespace}/{self._settings.name}"
-        line = "The holder %s of the Lease %s is dead, its expiry is not waited for: %s."
+        line = "The holder %s of the Lease %s is dead: %s."
         logger.info(line, plain(tenure.holder), lease, why, extra={"lease": lease, "holder": plain(tenure.holder)})
         self._post(Dead(tenure))
 

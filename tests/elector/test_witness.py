@@ -108,7 +108,7 @@ def test_a_later_run_of_the_same_container_takes_over_at_once(scene: Any, caplog
         two = world.join(SECOND, takeover="evidence")
         assert await world.until(lambda: two.follower.leading) < 0.1
         assert not pods.requests
-        assert "is dead, its expiry is not waited for: it was an earlier run of this container" in caplog.text
+        assert "is dead: it was an earlier run of this container" in caplog.text
 
     scene(play)
 
