@@ -11,14 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from bench.ground import Ground
-from bench.rows import blocked, fencing, gate, handover, peering, sigkill, sigterm, traffic, warm
+from bench.rows import blocked, evidence, fencing, gate, handover, peering, sigkill, sigterm, traffic, warm
 from bench.table import Line, Table
 from tests.clientgo import build as golang
 from tests.controlplane.binaries import build, locate
 from tests.controlplane.server import RealControlPlane
 
 # In the order of the table. Those that mostly wait run in the background, beside those that measure milliseconds.
-ROWS = ("handover", "sigterm", "peering", "sigkill", "requests", "blocked", "gate", "warm", "fencing")
+ROWS = ("handover", "sigterm", "peering", "sigkill", "evidence", "requests", "blocked", "gate", "warm", "fencing")
 FOREGROUND: dict[str, Callable[[Ground], list[Line]]] = {
     "gate": gate.measure,
     "handover": handover.measure,
@@ -26,6 +26,7 @@ FOREGROUND: dict[str, Callable[[Ground], list[Line]]] = {
     "peering": peering.measure,
     "warm": warm.measure,
     "fencing": fencing.measure,
+    "evidence": evidence.measure,
 }
 BACKGROUND = ("sigkill", "requests", "blocked")
 START = 120.0  # seconds that the background may take to be started

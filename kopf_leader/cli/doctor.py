@@ -66,6 +66,8 @@ async def _check(reached: Reached, flags: Layer, observe: float) -> list[Finding
     findings += [await server.release(reached), *await server.account(reached)]
     rights = await server.rights(reached, exists=exists)
     findings += rights
+    if settings.takeover == "evidence":
+        findings += await server.takeover(reached)
     if not readable:
         return findings  # what is missing stands among the rights
     if not exists:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kopf_leader.cli.manifests import election, fencing, on_call
+from kopf_leader.cli.manifests import election, fencing, on_call, takeover
 from kopf_leader.cli.manifests.text import Subject, documents
 from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.settings import Settings
@@ -92,6 +92,10 @@ def resources(
     help="While there is no Lease: allow the operator's writes, or deny everybody's, whoever writes.",
 )  # fmt: skip
 @click.option(
+    "--read-pods", is_flag=True,
+    help="Let candidates read pods, as --leader-election-takeover=evidence goes by what kubelets say of them.",
+)  # fmt: skip
+@click.option(
     "-l", "--label", "labels", multiple=True, callback=labels, metavar="KEY=VALUE",
     help="A label for each object; may be repeated.",
 )  # fmt: skip
@@ -105,7 +109,7 @@ def manifest(
     users: tuple[str, ...],
     groups: tuple[str, ...],
     labels: dict[str, str],
-    **fence: Any,
+    **more: Any,
 ) -> None:
     """Print what the election by the Lease ID needs in the cluster: the Lease and the RBAC, for kubectl apply -f -.
 
@@ -125,7 +129,9 @@ def manifest(
     common: dict[str, Any] = {"lease": lease_id, "namespace": namespace, "labels": labels}
     parts = election.parts(**common, account=account, create_account=create_service_account, allow_create=not no_create)
     parts += on_call.parts(**common, people=people)
-    parts += _fencing(**fence, account=account, **common)
+    if more.pop("read_pods"):
+        parts += takeover.parts(**common, account=account)
+    parts += _fencing(**more, account=account, **common)
     click.echo(documents(parts), nl=False)
 
 

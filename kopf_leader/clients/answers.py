@@ -67,6 +67,18 @@ def lease_of(asked: Asked, status: int, headers: Mapping[str, str], content: byt
     return lease
 
 
+def object_of(asked: Asked, status: int, headers: Mapping[str, str], content: bytes) -> JSON:
+    """The object of this name in an answer, of whatever kind. Raises `LeaseAPIError` for every other answer."""
+    accepted(asked, status, headers, content)
+    try:
+        found = _object(content)
+    except (ValueError, RecursionError) as exc:
+        raise nonsense(asked, status, content) from exc
+    if not is_about(found, asked.name):
+        raise nonsense(asked, status, content)
+    return found
+
+
 def accepted(asked: Asked, status: int, headers: Mapping[str, str], content: bytes) -> JSON:
     """Nothing, where only the success counts. Raises `LeaseAPIError` for every other answer."""
     if status not in (200, 201):

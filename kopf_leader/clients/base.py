@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 JSON = Mapping[str, Any]
 
@@ -49,4 +49,17 @@ class LeaseClient(Protocol):
 
     async def close(self) -> None:
         """Close the connections; idempotent."""
+        ...
+
+
+@runtime_checkable
+class PodClient(Protocol):
+    """A `LeaseClient` that can look at pods as well. Raises as its other methods do."""
+
+    async def read_pod(self, namespace: str, name: str) -> JSON:
+        """GET a pod. 404 is a `LeaseAPIError` as well."""
+        ...
+
+    def watch_pod(self, namespace: str, name: str, version: str) -> AsyncGenerator[WatchEvent, None]:
+        """Watch this one pod from `version` on; ends when the server ends it."""
         ...

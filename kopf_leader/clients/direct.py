@@ -25,6 +25,8 @@ Login: TypeAlias = Callable[[], Awaitable[Any]]
 """Brings a `kopf.ConnectionInfo`, a `kopf.AiohttpSession`, or a `Connection`."""
 
 WATCH_SECONDS = 300  # after which the server is asked to end a watch
+PODS_RULE = '{apiGroups: [""], resources: ["pods"], verbs: ["get", "watch"]}'
+"""What takeover by evidence may be allowed (docs/takeover.md)."""
 FILES_PERIOD = 5.0  # seconds between two looks at token and certificate files
 
 
@@ -93,15 +95,32 @@ class DirectLeaseClient:
 
     async def watch(self, version: str | None) -> AsyncGenerator[WatchEvent, None]:
         """Watch the Lease; see `LeaseClient.watch`. Leave it early by `contextlib.aclosing`."""
-        query = {"watch": "1", "fieldSelector": f"metadata.name={self._name}", "allowWatchBookmarks": "true"}
+        async with contextlib.aclosing(self._events(self._asked("GET", "watch"), self._path, version)) as events:
+            async for event in events:
+                yield event
+
+    async def read_pod(self, namespace: str, name: str) -> JSON:
+        """GET a pod; see `PodClient`."""
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(name)}"
+        return await self._call(_of_pod("get", namespace, name), path, read=answers.object_of)
+
+    async def watch_pod(self, namespace: str, name: str, version: str) -> AsyncGenerator[WatchEvent, None]:
+        """Watch a pod; see `PodClient`. Leave it early by `contextlib.aclosing`."""
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods"
+        async with contextlib.aclosing(self._events(_of_pod("watch", namespace, name), path, version)) as events:
+            async for event in events:
+                yield event
+
+    async def _events(self, asked: Asked, path: str, version: str | None) -> AsyncGenerator[WatchEvent, None]:
+        """What a watch on one object brings."""
+        query = {"watch": "1", "fieldSelector": f"metadata.name={asked.name}", "allowWatchBookmarks": "true"}
         query |= {"timeoutSeconds": str(WATCH_SECONDS)} | ({"resourceVersion": version} if version is not None else {})
-        asked = self._asked("GET", "watch")
         try:
             credentials, connections = await self._ready(asked)
             asked = _told(asked, credentials)
             sending = connections.request(
                 asked.method,
-                f"{credentials.server}{self._path}?{urlencode(query)}",
+                f"{credentials.server}{path}?{urlencode(query)}",
                 patience=self._patience.request,
                 timeout=aiohttp.ClientTimeout(total=None, sock_read=self._patience.silence),
                 **self._options(credentials),
@@ -281,6 +300,13 @@ class DirectLeaseClient:
             return LeaseAPIError(f"{asked} broke off, {asked.quote(said)}."), ConnectionError(type(exc).__name__)
         cause = hidden.cause_of(exc, asked.secrets)
         return LeaseAPIError(f"{asked} broke off, {type(exc).__name__}: {asked.quote(str(exc))}."), cause
+
+
+def _of_pod(verb: str, namespace: str, name: str) -> Asked:
+    rule = f"{PODS_RULE} in a Role in the namespace {namespace}"
+    return Asked(
+        method="GET", verb=verb, namespace=namespace, name=name, subject=f"the pod {namespace}/{name}", rule=rule
+    )
 
 
 def _told(asked: Asked, credentials: Credentials) -> Asked:

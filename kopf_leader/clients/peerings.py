@@ -4,8 +4,6 @@ One read, or one merge-patch of the status on the version that was read, as the 
 timed out can land only while nobody has written since.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -54,13 +52,13 @@ class PeeringClient(KopfLeaseClient):
 
     async def read_peering(self, peering: PeeringObject) -> JSON:
         """GET the object. 404 is a `LeaseAPIError` as well."""
-        return await self._call(_asked(self._asked("GET", "get"), peering), peering.path, read=_object_of)
+        return await self._call(_asked(self._asked("GET", "get"), peering), peering.path, read=answers.object_of)
 
     async def patch_status(self, peering: PeeringObject, version: str, status: JSON) -> JSON:
         """Merge this into the status, if the object's version is still this one: else a `LeaseAPIError` with 409."""
         path = f"{peering.path}/status" if peering.has_status else peering.path
         body = {"metadata": {"resourceVersion": version}, "status": status}
-        return await self._call(_asked(self._asked("PATCH", "patch"), peering), path, body, read=_object_of)
+        return await self._call(_asked(self._asked("PATCH", "patch"), peering), path, body, read=answers.object_of)
 
     def _options(self, credentials: Credentials, body: JSON | None = None) -> dict[str, Any]:
         options = super()._options(credentials, body)
@@ -71,14 +69,3 @@ class PeeringClient(KopfLeaseClient):
 
 def _asked(asked: Asked, peering: PeeringObject) -> Asked:
     return replace(asked, name=peering.name, subject=str(peering), rule=peering.rule)
-
-
-def _object_of(asked: Asked, status: int, headers: Mapping[str, str], content: bytes) -> JSON:
-    answers.accepted(asked, status, headers, content)
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError) as exc:
-        raise answers.nonsense(asked, status, content) from exc
-    if not isinstance(found, dict) or not answers.is_about(found, asked.name):
-        raise answers.nonsense(asked, status, content)
-    return found

@@ -11,8 +11,9 @@ from kopf_leader.clients.namespace import find_namespace
 from kopf_leader.elector.election import Election, Follower
 from kopf_leader.elector.identity import make_identity
 from kopf_leader.elector.thread import ElectionThread
+from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.durations import parse_duration
-from kopf_leader.protocol.settings import Settings
+from kopf_leader.protocol.settings import OWN_IDENTITY, Settings, Takeover
 
 logger = logging.getLogger("kopf_leader")
 
@@ -38,6 +39,8 @@ class Candidacy(TypedDict, total=False):
     """The longest that one request may take; by default half of the renew deadline."""
     drain_timeout: float | str | None
     """How long the work may go on when it has to end; by default 10 (L12)."""
+    takeover: Takeover | None
+    """What a silent leader is taken over on: `'expiry'` (the default), or `'evidence'`, proof of its death as well."""
     priority: int | None
     """A candidate asks a leader of lower priority for the lead; by default 0."""
     labels: Mapping[str, str] | None
@@ -53,7 +56,10 @@ def prepare(name: str, asked: Mapping[str, Any]) -> tuple[Settings, Callable[[],
     for key in DURATIONS:
         if key in given:
             given[key] = parse_duration(given[key], what=key.replace("_", " "))
-    given.setdefault("identity", make_identity())
+    takeover = given.get("takeover", "expiry")
+    if takeover == "evidence" and "identity" in given:
+        raise SettingsError([OWN_IDENTITY])
+    given.setdefault("identity", make_identity(takeover=takeover))
     namespace = namespace if namespace is not None else find_namespace(remedy="pass namespace=…")
     settings = Settings(name=name, namespace=namespace, **given)
     return settings, _client(client, settings)

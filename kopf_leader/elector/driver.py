@@ -18,6 +18,7 @@ from kopf_leader.elector.observer import Observer, Observers, WatchEnd
 from kopf_leader.elector.reports import Reporter
 from kopf_leader.elector.requests import Requests
 from kopf_leader.elector.watch import Watcher
+from kopf_leader.elector.witness import Witness
 from kopf_leader.protocol.machine import claim_until, step
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import (
@@ -76,6 +77,9 @@ class Driver:
             observer=self._observer,
             random=random or Random(),  # noqa: S311 (jitter)
         )
+        self._witness: Witness | None = None
+        if settings.takeover == "evidence":
+            self._witness = Witness(settings, client, post=self.post, pause=self._requests.retry_pause)
         self._watcher: asyncio.Task[Any] | None = None
         self._failure: Exception | None = None
 
@@ -87,6 +91,8 @@ class Driver:
         """Stand as a candidate until resigned for good. Leaves no task and no connection behind, even cancelled."""
         try:
             self._observer.begin(self._client)
+            if self._witness is not None:
+                self._witness.begin()
             self._take(Tick())
             while not self.state.over:
                 event = await self._next_event()
@@ -120,6 +126,8 @@ class Driver:
         if self.state.sight is not before.sight or self.state.known != before.known:
             self._tell_holder()
         self._observer.stepped(before, self.state, now)
+        if self._witness is not None:
+            self._witness.look(self.state)
 
     @property
     def _claimed(self) -> bool:
@@ -209,6 +217,8 @@ class Driver:
 
     async def _close(self) -> None:
         try:
+            if self._witness is not None:
+                await self._witness.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._observer.end()
         finally:

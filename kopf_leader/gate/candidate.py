@@ -23,7 +23,7 @@ def stand(options: Options, follower: Follower, login: Login, *, operations: Ope
 
     `login` is called in the election's own event loop. Raises `SettingsError` when the namespace is not to be found.
     """
-    identity = options.identity or make_identity()
+    identity = options.identity or make_identity(takeover=options.takeover if options.enabled else "expiry")
     operations = operations or Operations()
     if not options.enabled:
         logger.info("No leader election (%s is off): this process handles alone.", OPTIONS["enabled"].flag)

@@ -31,6 +31,7 @@ from kopf_leader.gate.options import (
     merge,
 )
 from kopf_leader.gate.refusals import told
+from kopf_leader.protocol.settings import Takeover
 
 FLAGS = "kopf_leader.flags"
 """Where `kopf-leader run` leaves its layer of flags in click's context, which is the command's own."""
@@ -47,6 +48,7 @@ class Asked(TypedDict, total=False):
     renew_deadline: float | str | None
     retry_period: float | str | None
     request_timeout: float | str | None
+    takeover: Takeover | None
     priority: int | None
     drain_timeout: float | str | None
     stuck_timeout: float | str | None
@@ -85,6 +87,8 @@ def enable(id: str | None = None, **asked: Unpack[Asked]) -> None:  # noqa: A002
     - `identity`: who this process is, unique per process; by default `<pod or host name>_<random>`.
     - `lease_duration`, `renew_deadline`, `retry_period`, `request_timeout`: seconds, or texts like `'1m30s'`; by
       default 15, 10, 2 and half of the renew deadline (L18).
+    - `takeover`: `'expiry'`, to wait for a silent leader's Lease to expire (the default), or `'evidence'`, to take over
+      at once where there is proof that its process is dead (docs/takeover.md).
     - `priority`: a candidate asks a leader of lower priority for the lead; by default 0. `--priority N` and `--dev`
       (666) of `kopf run` set it as well.
     - `drain_timeout`: seconds that running handlers may go on for when a leader steps down; by default 10.

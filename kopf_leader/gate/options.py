@@ -15,7 +15,7 @@ from kopf_leader.errors import SettingsError
 from kopf_leader.operations.address import Address, parse_address
 from kopf_leader.protocol.durations import parse_duration
 from kopf_leader.protocol.record import MAX_DURATION
-from kopf_leader.protocol.settings import Settings
+from kopf_leader.protocol.settings import OWN_IDENTITY, Settings, Takeover
 
 OnLost = Literal["standby", "exit"]
 
@@ -88,14 +88,13 @@ def _duration(said: Any, what: str) -> float:
     return parse_duration(said, what=what)
 
 
-def _on_lost(said: Any, what: str) -> OnLost:
-    match said:
-        case "standby":
-            return "standby"
-        case "exit":
-            return "exit"
-        case _:
-            raise SettingsError([f"The {what} is {said!r}: write 'standby' or 'exit'."])
+def _either(*words: str) -> Callable[[Any, str], str]:
+    def read(said: Any, what: str) -> str:
+        if said not in words:
+            raise SettingsError([f"The {what} is {said!r}: write {' or '.join(map(repr, words))}."])
+        return str(said)
+
+    return read
 
 
 def _labels(said: Any, what: str) -> Mapping[str, str]:
@@ -196,6 +195,14 @@ OPTIONS = {
             help="The pause between renewals, and between attempts; by default 2s.",
         ),
         Option(name="request_timeout", title="request time-out", read=_duration),
+        Option(
+            name="takeover",
+            title="takeover",
+            read=_either("expiry", "evidence"),
+            flag="--leader-election-takeover",
+            metavar="[expiry|evidence]",
+            help="Take over when the Lease expires (the default), or at once on proof that the leader is dead as well.",
+        ),
         Option(name="priority", title="priority", read=_priority, flag="--priority"),  # the flag is kopf's own
         Option(
             name="drain_timeout",
@@ -216,7 +223,7 @@ OPTIONS = {
         Option(
             name="on_lost",
             title="action on a lost leadership",
-            read=_on_lost,
+            read=_either("standby", "exit"),
             flag="--leader-election-on-lost",
             metavar="[standby|exit]",
             help="Stand by again in the same process (the default), or exit.",
@@ -273,6 +280,7 @@ class Options:
     renew_deadline: float = Settings.renew_deadline
     retry_period: float = Settings.retry_period
     request_timeout: float | None = None
+    takeover: Takeover = "expiry"
     priority: int = Settings.priority
     drain_timeout: float = Settings.drain_timeout
     stuck_timeout: float = 300.0
@@ -321,6 +329,8 @@ class Options:
                 f"terminationGracePeriodSeconds, and to {MIN_GRACE:g} s at least."
             )
             raise SettingsError([self._attributed(sentence)])
+        if self.enabled and self.takeover == "evidence" and self.identity is not None:
+            raise SettingsError([self._attributed(OWN_IDENTITY)])
         if self.enabled:
             self.settings(
                 namespace="default" if self.namespace is None else self.namespace,

@@ -9,6 +9,7 @@ from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import (
     Absent,
     Accepted,
+    Dead,
     Denied,
     Drained,
     Event,
@@ -16,6 +17,7 @@ from kopf_leader.protocol.state import (
     Instant,
     Kind,
     Lapsed,
+    Latest,
     Rejected,
     Resign,
     Seen,
@@ -24,6 +26,7 @@ from kopf_leader.protocol.state import (
     Unknown,
     Wish,
     Write,
+    tenure_of,
 )
 
 # Enough for minutes of lost POSTs. One forgotten earlier is taken for a stranger's hold: waited out, never trusted.
@@ -41,10 +44,9 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
         case Accepted(write=write, sight=sight):
             # Seen first, while it still counts as in flight: this is how it is known as mine.
             return _landed(_see(settings, replace(state, denied_since=None), now, sight, reply=True), write)
-        case Rejected(write=write):
-            return _rejected(_landed(state, write), now, write)
-        case Unknown(write=write):
-            return _doubted(_landed(state, write), now, write)
+        case Rejected(write=write) | Unknown(write=write):
+            settle = _rejected if isinstance(event, Rejected) else _doubted
+            return settle(_landed(state, write), now, write)
         case Denied(write=write):
             since = now.at if state.denied_since is None else state.denied_since
             return replace(_landed(state, write), denied_since=since)
@@ -54,6 +56,8 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
             return replace(state, wish=wish, leave_by=leave_by)
         case Drained() | Lapsed():
             return _over(settings, state, now, event)
+        case Dead(tenure=tenure):
+            return state if state.dead == tenure else replace(state, dead=tenure, dead_since=now.at)
         case Tick():
             return state
 
@@ -102,6 +106,7 @@ def _see(
         seen_at=now.at,
         changed_at=now.at if changed else state.changed_at,
         seen_hold=state.seen_hold or not sight.record.empty,
+        latest=_latest(state, sight, read=sent_at is not None),
         older_since=None,
         longest=max(0 if superseded else state.longest, sight.record.duration or 0),
         read_after=None,
@@ -110,6 +115,23 @@ def _see(
         doubtful=tuple(write for write in state.doubtful if write.base is None and write is not own),
     )
     return _foreign(state) if own is None else _own(settings, state, now, own)
+
+
+def _latest(state: State, sight: Sight, *, read: bool) -> Latest:
+    """The latest hold, and whether all holds up to it were seen (L6).
+
+    One on another Lease does not count: the holder of the one before may not know of it yet. A read may have skipped
+    versions, and holds with them, unless it was the first; then a write of the holder has to be seen by the watch.
+    """
+    latest, now = state.latest, tenure_of(sight)
+    if latest is None:
+        return Latest(tenure=now, gapless=not state.known or not read)
+    if latest.tenure.uid == now.uid and latest.tenure.transitions < now.transitions:
+        return Latest(tenure=now, gapless=not read)
+    if read or latest.tenure != now:
+        return replace(latest, gapless=latest.gapless and not read)
+    renewed = state.sight is not None and state.sight.record != sight.record
+    return replace(latest, gapless=latest.gapless or renewed)
 
 
 def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None) -> State:
@@ -131,7 +153,9 @@ def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sen
     state = replace(state, older_since=since, reign=reign)
     if now.at < since + settings.lease_duration:
         return state
-    return _see(settings, replace(state, version=0, sight=None, hold=None, doubtful=(), refused=None), now, sight)
+    latest = None if state.latest is None else replace(state.latest, gapless=False)
+    forgotten = replace(state, version=0, sight=None, hold=None, doubtful=(), refused=None, latest=latest)
+    return _see(settings, forgotten, now, sight)
 
 
 def _mine(state: State) -> Iterator[tuple[Write, str | None]]:
@@ -172,6 +196,7 @@ def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
     start_at, token = (before.start_at, before.token) if before is not None else (-inf, None)
     if own.kind is Kind.ACQUIRE:
         token = None
+        state = replace(state, latest=Latest(tenure=tenure_of(sight), gapless=True))  # nobody else was at work
     reign = state.reign
     running = reign is not None and not reign.lapsed and now.at < reign.t0 + settings.renew_deadline
     if reign is not None and running and token == reign.token:

@@ -8,7 +8,8 @@ renewals are accepted, and once stopped never comes back (L9).
 Two clocks make it safe without any clock being compared with another one. The holder counts from the moment it
 decided to send the last renewal that was accepted (T0); it starts nothing after T0 + renew_deadline, and runs nothing
 after T0 + lease_duration. A rival counts from the moment it first saw that renewal, which is later, and waits a whole
-lease_duration. So their terms are apart by what one clock may run ahead of the other (L5, L6).
+lease_duration. So their terms are apart by what one clock may run ahead of the other (L5, L6). Only a proof that the
+holder's process is dead stands in for that wait, where it is asked for (`evidence`, `plan.proved_dead`).
 
 There are two ways to be the holder. A PUT on a version proves that nobody held in between, and may start a term. A
 POST proves only that the Lease was absent: somebody may still be at work who held the Lease that was deleted. So

@@ -16,7 +16,7 @@ from kopf_leader.protocol.record import (
     whole_seconds,
 )
 from kopf_leader.protocol.settings import Settings
-from kopf_leader.protocol.state import Instant, Kind, Send, State, Wish, Write
+from kopf_leader.protocol.state import Instant, Kind, Send, State, Wish, Write, tenure_of
 
 
 def next_write(settings: Settings, state: State, now: Instant) -> tuple[Kind, float] | None:
@@ -49,8 +49,26 @@ def free_at(settings: Settings, state: State) -> float:
     if record.released or (record.empty and not state.seen_hold):
         return -inf if asks.invites(settings.identity) else state.changed_at + settings.retry_period
     expiry = state.changed_at + max(record.duration or 0, settings.lease_duration)
+    if proved_dead(settings, state):
+        expiry = min(expiry, state.dead_since)
     # Whoever was called gets a moment before the others; then its turn is over, and it was called in vain.
     return expiry if asks.invites(settings.identity) else expiry + settings.retry_period
+
+
+def proved_dead(settings: Settings, state: State) -> bool:
+    """Whether the hold that is seen needs no wait, because its holder is dead and nobody else can be at work (L6).
+
+    The proof is of this very hold: of this holder, on this Lease, in this term. The hold must have begun by a PUT, as
+    its transitions tell: who has created the Lease (L11) may have waited for somebody who is still at work. And it must
+    be the latest that was seen, without a gap: a record that was put back, or comes with another Lease, says nothing of
+    who came after it.
+    """
+    if settings.takeover != "evidence" or state.sight is None or state.dead != tenure_of(state.sight):
+        return False
+    record = state.sight.record
+    counted = 0 < record.transitions < MAX_TRANSITIONS
+    latest = state.latest is not None and state.latest.gapless and state.latest.tenure == state.dead
+    return bool(record.holder) and counted and latest
 
 
 def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tuple[Send, int]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.protocol.record import MAX_DURATION
@@ -12,6 +13,13 @@ from kopf_leader.protocol.record import MAX_DURATION
 # client-go `tools/leaderelection/leaderelection.go`, `JitterFactor`: the rule between deadline and period uses it.
 JITTER_FACTOR = 1.2
 MAX_NAME = 253  # Kubernetes' bound for object names; we hold identities to it, too
+
+Takeover = Literal["expiry", "evidence"]
+TAKEOVERS = ("expiry", "evidence")
+OWN_IDENTITY = (
+    "The takeover is 'evidence' and an identity is given: leave one of them out, for proofs of death need the identity "
+    "that is made here, anew for each process."
+)
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -42,6 +50,8 @@ class Settings:
     """The longest that one request may take; None: half of the renew deadline, at least one second."""
     drain_timeout: float = 10.0
     """How long running handlers may go on after the gate has closed, before they are cancelled (L12)."""
+    takeover: Takeover = "expiry"
+    """What a holder that fell silent is taken over on: its expiry only, or a proof of its death as well (L6)."""
     priority: int = 0
     """Who shall lead: a candidate asks a holder of lower priority for the lead; equal ones leave each other alone."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -103,6 +113,8 @@ def _check_names(settings: Settings) -> Iterator[str]:
             f"The identity {settings.identity[:80]!r} cannot be used: at most {MAX_NAME} visible ASCII characters "
             "without spaces are allowed."
         )
+    if settings.takeover not in TAKEOVERS:
+        yield f"The takeover is {settings.takeover!r}: write 'expiry' or 'evidence'."
 
 
 def _check_numbers(settings: Settings) -> Iterator[str]:

@@ -47,6 +47,16 @@ class Write:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tenure:
+    """Somebody's hold of a Lease, from its first write on: renewals leave it as it is."""
+
+    uid: str
+    """Of the Lease."""
+    holder: str
+    transitions: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hold:
     """The Lease says that this process holds it: by a write of its own, as last confirmed (L10)."""
 
@@ -57,6 +67,20 @@ class Hold:
     """When a term may start on it: after the wait of L11 where it goes back to a POST."""
     token: int | None = None
     """The term that was started on it, if any: it is never started again (L9)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latest:
+    """The hold with the most transitions that was seen."""
+
+    tenure: Tenure
+    gapless: bool
+    """Whether every hold since the first sight was seen, so that nobody can have held and been overwritten."""
+
+
+def tenure_of(sight: Sight) -> Tenure:
+    """The hold that this look at the Lease shows."""
+    return Tenure(uid=sight.uid, holder=sight.record.holder, transitions=sight.record.transitions)
 
 
 class Reason(enum.Enum):
@@ -132,6 +156,12 @@ class State:
     """Whether the Lease was ever seen filled: an empty spec is free only to who never saw it so (L14)."""
     longest: float = 0.0
     """The largest duration recorded by whoever may still be at work, in seconds (L11)."""
+    latest: Latest | None = None
+    """The latest hold seen: what comes with fewer transitions was put back (L6)."""
+    dead: Tenure | None = None
+    """Whose holder is known to be dead (L6)."""
+    dead_since: float = -inf
+    """When that was learnt."""
     older_since: float | None = None
     """Since when reads show versions older than what was seen before: the database was restored from a backup."""
     read_after: float | None = None
@@ -238,7 +268,17 @@ class Lapsed:
     token: int
 
 
-Event = Seen | Absent | Accepted | Rejected | Unknown | Denied | Tick | Resign | Drained | Lapsed
+@dataclass(frozen=True)
+class Dead:
+    """The process behind this hold is dead: it does nothing any more, and never will (`evidence`).
+
+    Told only of what was proved, and of the very hold for which it was proved.
+    """
+
+    tenure: Tenure
+
+
+Event = Seen | Absent | Accepted | Rejected | Unknown | Denied | Tick | Resign | Drained | Lapsed | Dead
 
 
 # Actions: what the machine asks for.

@@ -85,6 +85,17 @@ def test_the_role_is_in_the_lease_s_namespace():
     assert environment(objects)["KOPF_RUN_LEADER_ELECTION_NAMESPACE"] == "leases"
 
 
+def test_pods_are_read_for_evidence_only():
+    """Takeover by evidence is off by default, and needs no right then; switched on, it may read the release's pods."""
+    assert "KOPF_RUN_LEADER_ELECTION_TAKEOVER" not in environment(render())
+    assert not [role for role in of_kind(render(), "Role") for rule in role["rules"] if "pods" in rule["resources"]]
+    objects = render(also={"leaderElection": {"takeover": "evidence", "namespace": "leases"}})
+    assert environment(objects)["KOPF_RUN_LEADER_ELECTION_TAKEOVER"] == "evidence"
+    [role] = [each for each in of_kind(objects, "Role") if "pods" in each["rules"][0]["resources"]]
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"]}]
+    assert role["metadata"]["namespace"] != "leases"
+
+
 def test_the_lease_has_no_spec():
     """A Lease that was never held is taken at once; its spec is the candidates' own, in an upgrade as well."""
     assert "spec" not in the(render(), "Lease")

@@ -83,6 +83,18 @@ def test_a_missing_right(either, verb):
     assert ("holder" in found) == (verb != "get")
 
 
+def test_takeover_by_evidence(either, monkeypatch):
+    """The right to read pods is asked for where it matters; missing it is worth a look, as is a place without proof."""
+    either.make(LED)
+    monkeypatch.setenv("KOPF_RUN_LEADER_ELECTION_TAKEOVER", "evidence")
+    assert examine(either)["right:pods"]["result"] == "ok"
+    found = examine(either, token=either.person("get", "watch", "update"))
+    assert found["right:pods"]["result"] == "warn"
+    assert 'resources: ["pods"], verbs: ["get", "watch"]' in found["right:pods"]["change"]
+    assert found["life"]["result"] == "warn"
+    assert "no kubelet" in found["life"]["found"]
+
+
 def test_no_lease(either):
     """Absent: worth a look; and without the right to create, it fails."""
     found = examine(either)

@@ -66,6 +66,15 @@ def test_what_is_in_it():
     assert [each["name"] for each in every[5]["subjects"]] == ["jane", "sre:on-call"]
 
 
+def test_reading_pods_is_a_role_of_its_own():
+    """With --read-pods: get and watch of pods, where the operator's pods are, and nothing else."""
+    role, bound = objects("op", "-n", "ns", "--service-account=there:me", "--read-pods")[4:]
+    assert (role["kind"], role["metadata"]) == ("Role", {"name": "op-takeover", "namespace": "there"})
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"]}]
+    assert bound["metadata"] == role["metadata"]
+    assert bound["subjects"] == [{"kind": "ServiceAccount", "name": "me", "namespace": "there"}]
+
+
 def test_what_is_fenced():
     """Each resource named, with its subresources, by group; the same text in whatever order they are named."""
     plain = ["op", "-n", "ns", "--fence", "--service-account=there:me"]

@@ -21,6 +21,7 @@ VALUES = {
     "retry_period": {"flag": "1.5s", "environment": "1.25", "code": 1},
     "drain_timeout": {"flag": "7s", "environment": "8", "code": "9s"},
     "stuck_timeout": {"flag": "1m30s", "environment": "80", "code": 70},
+    "takeover": {"flag": "evidence", "environment": "expiry", "code": "evidence"},
     "on_lost": {"flag": "exit", "environment": "standby", "code": "exit"},
 }
 READ = {"40s": 40.0, "1m": 60.0, "11s": 11.0, "12": 12.0, "1.5s": 1.5, "1.25": 1.25, "7s": 7.0, "8": 8.0, "9s": 9.0,
@@ -50,6 +51,14 @@ def test_flag_beats_environment_beats_code_beats_default(name, ways):
         assert getattr(options, name) == READ.get(said, said)
         expected = {"flag": OPTIONS[name].flag, "environment": OPTIONS[name].envvar, "code": "enable("}[ways[0]]
         assert options.source(name).startswith(expected)
+
+
+def test_evidence_needs_the_identity_that_is_made_here():
+    """L10: an identity that somebody gives may come back in another process, of which no proof speaks."""
+    given = {"enabled": True, "id": "op", "takeover": "evidence", "identity": "me"}
+    with pytest.raises(SettingsError, match="identity from --leader-election-identity, takeover from"):
+        merge([from_flags(given)])
+    assert merge([from_flags({**given, "identity": None})]).settings(namespace="ns", identity="me").takeover
 
 
 def test_values_of_different_ways_are_combined():

@@ -138,6 +138,10 @@ args:
   value: {{ .Values.leaderElection.renewDeadline | quote }}
 - name: KOPF_RUN_LEADER_ELECTION_RETRY_PERIOD
   value: {{ .Values.leaderElection.retryPeriod | quote }}
+{{- if eq .Values.leaderElection.takeover "evidence" }}
+- name: KOPF_RUN_LEADER_ELECTION_TAKEOVER
+  value: evidence
+{{- end }}
 {{- end }}
 - name: KOPF_RUN_LEADER_ELECTION_DRAIN_TIMEOUT
   value: {{ .Values.leaderElection.drainTimeout | quote }}

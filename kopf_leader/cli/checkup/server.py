@@ -9,7 +9,10 @@ from kopf_leader.cli.checkup.finding import Finding, fail, ok, warn
 from kopf_leader.cli.lease.command import Reached
 from kopf_leader.clients import answers
 from kopf_leader.clients.answers import Asked
+from kopf_leader.clients.direct import PODS_RULE
 from kopf_leader.elector.identity import make_identity
+from kopf_leader.elector.place import Unprovable, find_place
+from kopf_leader.elector.witness import pods_namespace
 from kopf_leader.errors import LeaseAPIError
 
 OLDEST = (1, 19)  # events.k8s.io/v1, and bookmarks in watches
@@ -76,10 +79,13 @@ async def rights(reached: Reached, *, exists: bool) -> list[Finding]:
     return [*needed, _create(reached, allowed[3], exists=exists), _events(reached, allowed[4], allowed[5])]
 
 
-async def _may(reached: Reached, group: str, resource: str, verb: str, name: str) -> bool | None:
-    """None: the server does not answer such questions."""
+async def _may(
+    reached: Reached, group: str, resource: str, verb: str, name: str, *, namespace: str | None = None
+) -> bool | None:
+    """Whether it is allowed, where the Lease is or in another namespace; None: the server does not answer this."""
     attributes = {
-        "verb": verb, "group": group, "resource": resource, "namespace": reached.place.namespace, "name": name,
+        "verb": verb, "group": group, "resource": resource, "namespace": namespace or reached.place.namespace,
+        "name": name,
     }  # fmt: skip
     body = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -123,6 +129,25 @@ def _events(reached: Reached, core: bool | None, new: bool | None) -> Finding:
     return warn(
         "right:events", "not allowed, so there are no Events on the Lease", f"allow it by the rule {rule} {where}"
     )
+
+
+async def takeover(reached: Reached) -> list[Finding]:
+    """What takeover by evidence can go by, here and for this account."""
+    try:
+        find_place()
+        life = ok("life", "the kubelet tells of the death of this container, with which this process dies")
+    except Unprovable as error:
+        change = "see docs/takeover.md, or run this in the operator's container"
+        life = warn("life", f"nobody could prove the death of a process here, as {error}", change)
+    namespace = pods_namespace(reached.place.namespace)
+    asked = [(CORE, "pods", verb, "") for verb in ("get", "watch")]
+    allowed = await asyncio.gather(*(_may(reached, *question, namespace=namespace) for question in asked))
+    if all(allowed):
+        return [life, ok("right:pods", "allowed")]
+    if None in allowed:
+        return [life, _unknown("right:pods")]
+    found = "not allowed, so only a later run of the same container takes over before the Lease expires"
+    return [life, warn("right:pods", found, f"allow it by the rule {PODS_RULE} in a Role in the namespace {namespace}")]
 
 
 def _unknown(check: str) -> Finding:

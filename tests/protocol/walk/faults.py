@@ -44,6 +44,32 @@ def late(ground: Ground, world: World) -> Moves:
             yield f"{name} has finished", drained(ground, world, who)
             if world.faults and "stuck" in ground.plan.kinds:
                 yield f"{name}'s HANDLERS ARE STUCK", put(fault(world), who, one._replace(stuck=True))
+        if ground.plan.evidence:
+            yield from proofs(ground, world, who)
+
+
+def proofs(ground: Ground, world: World, who: int) -> Moves:
+    """A process learns that the holder it sees is dead: in its mail, to be read now or later, after other news."""
+    one, state = world.procs[who], ground.book[world.procs[who].state]
+    if state.sight is None or not is_dead(ground, world, state.sight.record.holder):
+        return
+    tenure = words.tenure_of(state.sight)
+    proof = ground.book.put(words.Dead(tenure))
+    if state.dead != tenure and proof not in one.mail:
+        yield (
+            f"{'abc'[who]} is told of the death of {tenure.holder}",
+            put(world, who, one._replace(mail=(*one.mail, proof))),
+        )
+
+
+def is_dead(ground: Ground, world: World, holder: str) -> bool:
+    """Whether the process of this identity is no more; where the source is wrong: whether it is out of sight."""
+    for who, one in enumerate(world.procs):
+        if holder == ground.rules(who, one.life).identity:
+            return not one.alive or (ground.plan.evidence == "gone" and (one.cut or one.frozen))
+        if any(holder == ground.rules(who, life).identity for life in range(one.life)):
+            return True
+    return False
 
 
 def _comes(ground: Ground, world: World, who: int, one: Process, slow: object) -> World:

@@ -22,6 +22,7 @@ from kopf_leader.protocol.state import (
     StopLeading,
     Unknown,
     Wish,
+    tenure_of,
 )
 from kopf_leader.testing.world import Step
 from tests.protocol.mutants import altered, mutants, reposted
@@ -158,6 +159,45 @@ def answer_for_any(settings: Settings, state: State, now: Instant, event: Event)
     return after, actions
 
 
+def proof_for_any(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
+    """Takes the proof of one death for the death of whoever holds the Lease now."""
+    return _at_once(settings, after) if after.dead is not None else after
+
+
+def proof_for_pod(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
+    """Takes the proof of a process's death for that of a later one in the same pod and container."""
+    if after.dead is None or after.sight is None:
+        return after
+    same = after.dead.holder.split("_")[0] == after.sight.record.holder.split("_")[0]
+    return _at_once(settings, after) if same else after
+
+
+def proof_of_creator(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
+    """A proof is enough beside a hold that began by a POST, too, and may wait for somebody who is at work."""
+    if after.dead is None or after.sight is None or after.sight.record.transitions:
+        return after
+    return _at_once(settings, after) if after.dead == tenure_of(after.sight) else after
+
+
+def proof_of_past(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
+    """A proof is enough for a record that was put back, too, though a later hold was seen."""
+    if after.dead is None or after.sight is None:
+        return after
+    return _at_once(settings, after) if after.dead == tenure_of(after.sight) else after
+
+
+def proof_across_gap(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
+    """A proof is enough after a read, too, that may have skipped a later hold."""
+    return after if after.latest is None else replace(after, latest=replace(after.latest, gapless=True))
+
+
+def _at_once(settings: Settings, after: State) -> State:
+    sight = after.sight
+    if sight is None or not sight.record.holder or after.hold is not None:
+        return after
+    return replace(after, changed_at=-inf)
+
+
 def flaws() -> dict[str, Step]:
     """All of them, those of the traces included; each is pure, as the walk remembers steps."""
     remembered = reposted(
@@ -191,5 +231,11 @@ def flaws() -> dict[str, Step]:
         "exits late": exit_late,
         "next term before the drain": drained_before,
         "flight forgotten": answer_for_any,
+        "proof of death bound to nobody": altered(proof_for_any),
+        "proof of death bound to the pod": altered(proof_for_pod),
+        "proof of death beside a creator": altered(proof_of_creator),
+        "proof of death of what was put back": altered(proof_of_past),
+        "proof of death across a gap": altered(proof_across_gap),
+        "gone from sight taken for dead": good,  # the machine is right: what it is told is wrong
     }
     return {**mutants(), **more}

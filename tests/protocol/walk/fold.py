@@ -3,7 +3,8 @@
 Names are the time (all of it is relative, and what is longer ago than the longest duration is just long ago), the
 resourceVersions (only their order counts), the uids, the renewTimes and the holders (only whether they are equal), and
 which of several equal candidates is called a. `acquireTime` and `leaseTransitions` are left out: nothing but equality
-is asked of them, and two records with one renewTime do not differ in them. So is what the machine keeps and can no
+is asked of them, and two records with one renewTime do not differ in them (but where deaths can be proved: there the
+transitions are told as they are). So is what the machine keeps and can no
 longer use: points that have passed, a pace that is over. Folding two worlds that do have different futures would hide
 one of them; `test_folding` walks small plans with and without it.
 """
@@ -40,8 +41,8 @@ class Local(NamedTuple):
 class Ink:
     """Writes values down: what they are on the one side, the names in them on the other."""
 
-    def __init__(self, at: float, longest: float) -> None:
-        self.at, self.oldest = at, -longest - 1
+    def __init__(self, at: float, longest: float, *, terms: bool = False) -> None:
+        self.at, self.oldest, self.terms = at, -longest - 1, terms
         self.marks: list[Any] = []
         self.versions: list[int] = []
         self.stamps: list[str | None] = []
@@ -58,6 +59,8 @@ class Ink:
         self.marks.append((record.duration, not record.holder, record.renew_time is None))
         self.holders.append(record.holder)
         self.stamps.append(record.renew_time)
+        if self.terms:
+            self.marks.append(record.transitions)
 
     def sight(self, sight: Sight | None) -> None:
         if sight is None:
@@ -101,6 +104,16 @@ class Ink:
                 self.sight(sight)
             case words.Rejected(write=write) | words.Unknown(write=write) | words.Denied(write=write):
                 self.write(write)
+            case words.Dead(tenure=tenure):
+                self.tenure(tenure)
+
+    def tenure(self, tenure: words.Tenure | None) -> None:
+        if tenure is None:
+            self.marks.append("nobody's")
+            return
+        self.marks.append(tenure.transitions)
+        self.uids.append(tenure.uid)
+        self.holders.append(tenure.holder)
 
     def state(self, state: State, *, reads: bool, patience: float, remember: bool) -> None:
         self.sight(state.sight)
@@ -129,6 +142,11 @@ class Ink:
             self.write(write)
         self._pace(state, patience, remember=remember)
         self._term(state)
+        if self.terms:
+            self.marks.append(state.latest is not None and state.latest.gapless)
+            self.tenure(None if state.latest is None else state.latest.tenure)
+            self.tenure(state.dead)
+            self._passing(state.dead_since + patience)
 
     def _passing(self, *times: float) -> None:
         for time in times:
@@ -191,6 +209,7 @@ class Fold:
         self.sights: dict[int | None, Local] = {}
         self.symmetric = ground.plan.symmetric
         self.remember = any(each.priority for each in ground.settings)
+        self.terms = bool(ground.plan.evidence)
 
     def key(self, world: World) -> tuple[Any, ...]:
         """Without names."""
@@ -248,7 +267,7 @@ class Fold:
 
     def _spell(self, who: int, one: Process, now: float) -> Local:
         ground, book = self.ground, self.ground.book
-        ink = Ink(ground.local(who, now), ground.longest)
+        ink = Ink(ground.local(who, now), ground.longest, terms=self.terms)
         place = None if self.symmetric else who
         if not one.alive:
             if one.sending is not None:
@@ -287,7 +306,7 @@ class Fold:
     def _sight(self, number: int | None) -> Local:
         local = self.sights.get(number)
         if local is None:
-            ink = Ink(0.0, 0.0)
+            ink = Ink(0.0, 0.0, terms=self.terms)
             ink.sight(None if number is None else self.ground.book[number])
             local = self.sights[number] = self._made(ink, "sight")
         return local
@@ -296,6 +315,6 @@ class Fold:
         who, life, parcel = late
         one = world.procs[who]
         waits = one.life == life and one.waiting == parcel and one.due < inf
-        ink = Ink(self.ground.local(who, world.now), self.ground.longest)
+        ink = Ink(self.ground.local(who, world.now), self.ground.longest, terms=self.terms)
         ink.parcel(self.ground.book[parcel])
         return (places.index(who) if waits else -1, waits), self._made(ink, "late")

@@ -11,6 +11,7 @@ NETWORK = frozenset({*MESSAGE, "cut"})
 WATCH = frozenset({"slow watch", "deaf watch", "broken watch", "slow read", "cut", "delete"})
 STOPPING = frozenset({"freeze", "crash", "deny", "resign", "leave", "stuck", "cut"})
 EDITS = frozenset({"delete", "label", "name", "shorten", "cut", "freeze"})
+DEATHS = frozenset({"crash", "cut", "freeze", "late", "delete"})
 ASKS = frozenset({"transfer", "hold", "resign", "leave", "late", "crash"})
 SECOND = {"lease_duration": 1.5, "renew_deadline": 1.0, "request_timeout": 0.5}
 SHORTER = {"lease_duration": 10.0, "renew_deadline": 7.5, "request_timeout": 2.5}
@@ -68,6 +69,14 @@ PLANS = [
         clientgo=frozenset({1}),
         kinds=frozenset({"cut", "late", "slow watch", "freeze", "crash"}),
     ),
+    Plan(
+        name="evidence", share=SHARE, why="takeover on proof of death", faults=2, calm=1, liveness=50, kinds=DEATHS,
+        evidence="dead",
+    ),
+    Plan(
+        name="evidence-three", share=SHARE, why="the same among three, and an earlier content comes back", candidates=3,
+        faults=2, calm=1, kinds=frozenset({"crash", "put back"}), evidence="dead", restarts=False,
+    ),
 ]  # fmt: skip
 
 # Small ones, for the flaws that need just this (`proof`).
@@ -89,6 +98,15 @@ SMALL = [
     Plan(
         name="deleted-leaving", why="deleted, and its creator leaves", faults=3, calm=1,
         kinds=frozenset({"delete", "leave", "cut"}),
+    ),
+    Plan(name="crashes", why="deaths and their proofs", faults=2, calm=1, kinds=frozenset({"crash"}), evidence="dead"),
+    Plan(
+        name="crash-deleted", why="cut off, the Lease is deleted, and its creator dies", faults=3, calm=1,
+        kinds=frozenset({"crash", "delete", "cut"}), evidence="dead",
+    ),
+    Plan(
+        name="gone", why="cut off or frozen, and the pod object is gone", faults=1, calm=1,
+        kinds=frozenset({"cut", "freeze"}), evidence="gone",
     ),
     Plan(name="deleted-twice", why="deleted twice, and cut off", faults=3, calm=1, kinds=frozenset({"delete", "cut"})),
 ]  # fmt: skip

@@ -46,6 +46,12 @@ CAUGHT: Mapping[str, str] = {
     "closes late": "rates",
     "exits late": "stuck-cut",
     "flight forgotten": "everything",
+    "proof of death bound to nobody": "crashes",
+    "proof of death bound to the pod": "crashes",
+    "proof of death beside a creator": "crash-deleted",
+    "proof of death of what was put back": "evidence-three",
+    "proof of death across a gap": "evidence-three",
+    "gone from sight taken for dead": "gone",
 }
 """Which plan catches which flaw."""
 

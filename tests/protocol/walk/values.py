@@ -137,6 +137,9 @@ class Plan:
     """Which candidates go by client-go's rules."""
     clash: bool = False
     """Whether all processes have one identity, and keep it when they start again."""
+    evidence: str = ""
+    """Whose death can be proved: "dead", of processes that are dead; "gone", of those as well whose pod object is gone
+    or marked Failed while they are cut off or frozen (a source that is wrong); "": of none."""
     restarts: bool = True
     """Whether a process that is gone starts again, at any time."""
     liveness: int = 0
@@ -151,7 +154,7 @@ class Plan:
         common: dict[str, Any]
         name = "x_1" if self.clash else f"{'abc'[who]}_{life + 1}"
         common = {"name": "op", "namespace": "ns", "identity": name, "retry_period": self.tick}
-        common |= {"drain_timeout": 2 * self.tick}
+        common |= {"drain_timeout": 2 * self.tick, "takeover": "evidence" if self.evidence else "expiry"}
         return Settings(**{**common, **(self.settings[who] if who < len(self.settings) else {})})
 
     def rate(self, who: int) -> float:
