@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+from kopf_leader.clients.credentials import SERVICE_ACCOUNT_TOKEN
+
 LONGEST = 1 << 16  # bytes that are looked at
 
 
@@ -29,7 +30,7 @@ def pod_of(token: str) -> str | None:
     return str(pod.get("name", "")) if isinstance(pod, dict) else ""
 
 
-def trouble_with_fencing(identity: str, path: Path = SERVICE_ACCOUNT_TOKEN) -> str | None:
+def trouble_with_fencing(identity: str, path: Path = Path(SERVICE_ACCOUNT_TOKEN)) -> str | None:
     """Why a fence would refuse every write by this token, in one sentence; None if it would not, or nobody can tell."""
     try:
         with path.open(encoding="utf-8") as file:

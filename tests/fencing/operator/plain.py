@@ -6,5 +6,6 @@ import kopf
 
 
 @kopf.on.create("kopfexamples")
+@kopf.on.resume("kopfexamples")
 def create(**_):
     return os.environ["POD"]
