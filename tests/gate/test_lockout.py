@@ -173,6 +173,31 @@ def test_a_handler_that_is_refused_gives_the_lease_back(cluster, operator):
     assert op.failure is None
 
 
+def test_the_answers_to_kopf_are_heard(cluster, operator):
+    """Each answer to a write of kopf's under the term: method, path, and the error that kopf makes of a refusal."""
+    op = operator()
+    heard = []
+
+    @kopf.on.create(PLURAL, **op.on)
+    def create(patch, name, **_):
+        patch.metadata.labels["word"] = "well" if name == "good" else ["no text"]
+
+    op.start()
+    op.lead()
+    op.conductor.lockout.answered = lambda tenure, **answer: heard.append((tenure.term.token, *answer.values()))
+    for name, refused in (("good", False), ("bad", True)):
+        cluster.create(name)
+        wait_for(
+            lambda name=name, refused=refused: any(
+                (token, method, path) == (1, "PATCH", f"{cluster.path}/{name}") and (error is not None) is refused
+                for token, method, path, error in heard
+            ),
+            "the answer",
+        )
+    op.stop()
+    assert op.failure is None
+
+
 def test_on_lost_exit_stops_the_operator(cluster, operator):
     """A locked-out term is a lost one: with on_lost="exit" the process ends, for whoever restarts it to see."""
     op = operator(renew_deadline=0.3, on_lost="exit")
