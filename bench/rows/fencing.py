@@ -7,10 +7,12 @@ import ssl
 import statistics
 import threading
 import time
+from dataclasses import replace
 from http.client import HTTPSConnection
 from urllib.parse import urlsplit
 
 from bench.ground import Ground
+from bench.rows import fenced
 from bench.table import Line
 from tests.controlplane.api import MERGE_PATCH, Api
 from tests.fencing.site import Site
@@ -56,7 +58,13 @@ def measure(ground: Ground) -> list[Line]:
         site.hold("a")
         site.fence()
         site.until_allowed(a)
-        return [*_ratios(ground, site, a), *_changes(ground, site, a, b)]
+        lines = [*_ratios(ground, site, a), *_changes(ground, site, a, b)]
+        url = ground.control_plane.start_second()
+        elsewhere = _changes(ground, site, replace(a, url=url), replace(b, url=url))
+        lines += [replace(line, what=f"{line.what}, by another API server", target="") for line in elsewhere]
+        ground.control_plane.kill("second")
+        site.hold("")
+        return [*lines, *fenced.measure(ground, site)]
     finally:
         site.clear()
 

@@ -54,7 +54,7 @@ def _no_election(*_: Any) -> Election:
 
 
 async def _measure(series: int) -> tuple[list[float], list[float]]:
-    rules = Rules(drain_timeout=10, slack=5, stuck_timeout=300, on_lost="standby", warm_standby=True)
+    rules = Rules(drain_timeout=10, stuck_timeout=300)
     gate = Gate(make_election=_no_election, rules=rules)
     handler = SimpleNamespace(fn=_handler)
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kopf_leader.cli.checkup import latency, lease, local, server
+from kopf_leader.cli.checkup import fence, latency, lease, local, server
 from kopf_leader.cli.checkup.finding import FORMATS, Finding, Result, text, worst
 from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, lease_options, perform, seconds
 from kopf_leader.cli.lease.reach import Where
@@ -63,7 +63,7 @@ async def _check(reached: Reached, flags: Layer, observe: float) -> list[Finding
         exists, readable = error.status == 403, error.status == 404
     settings, findings = local.settings(reached.place, flags)
     findings = [local.kopf(), *findings, local.namespace(reached.place), local.clock()]
-    findings += [await server.release(reached), *await server.account(reached)]
+    findings += [await server.release(reached), *await server.account(reached), *await fence.look(reached)]
     rights = await server.rights(reached, exists=exists)
     findings += rights
     if settings.takeover == "evidence":

@@ -31,7 +31,7 @@ class AlwaysLeader:
         )
         self._follower.new_leader(self.identity)
 
-    def resign(self, *, leave: bool) -> None:
+    def resign(self, *, leave: bool, away: float = 0.0) -> None:  # noqa: ARG002 (the protocol's shape)
         """Plain kopf decides how long its handlers may take at exit: nothing is cancelled from here."""
         if self._leading and leave:
             self._leading = False

@@ -53,8 +53,11 @@ class Election(Protocol):
         """Stand as a candidate."""
         ...
 
-    def resign(self, *, leave: bool) -> None:
-        """Give the leadership back, if held: the gate closes, drains, and the Lease is released; `leave`: for good."""
+    def resign(self, *, leave: bool, away: float = 0.0) -> None:
+        """Give the leadership back, if held: the gate closes, drains, and the Lease is released.
+
+        `leave`: for good; `away`: seconds for which it does not stand again, whoever leads, as it was locked out (L20).
+        """
         ...
 
     def drained(self, token: int) -> None:

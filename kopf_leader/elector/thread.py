@@ -58,8 +58,8 @@ class ElectionThread:
     def start(self) -> None:
         self._thread.start()
 
-    def resign(self, *, leave: bool) -> None:
-        self._post(Resign(leave=leave))
+    def resign(self, *, leave: bool, away: float = 0.0) -> None:
+        self._post(Resign(leave=leave, away=away))
 
     def drained(self, token: int) -> None:
         self._post(Drained(token))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from kopf_leader.clients.base import LeaseClient
+from kopf_leader.clients.bound import trouble_with_fencing
 from kopf_leader.clients.choose import client_for
 from kopf_leader.clients.kopf import KopfLeaseClient, Login, Patience
 from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE, find_namespace
@@ -45,6 +46,8 @@ def stand(options: Options, follower: Follower, login: Login, *, operations: Ope
         namespace_source,
         extra={"lease": f"{namespace}/{settings.name}", "identity": identity},
     )
+    if (trouble := trouble_with_fencing(identity)) is not None:
+        logger.info("%s", trouble)  # no more: nobody can tell here whether there is a fence
     return operations.stand(settings=settings, client=client, follower=follower)
 
 

@@ -28,9 +28,10 @@ from kopf_leader.gate import closing, seam, seam_peering, stuck
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.exits import leave_lanes, leave_term, tell_failure
-from kopf_leader.gate.fence import Fence, TermOver
+from kopf_leader.gate.fence import TermOver, put_fence
 from kopf_leader.gate.hooks import Kind, OperatorHooks
 from kopf_leader.gate.lanes import Lanes, refuse
+from kopf_leader.gate.lockout import Lockout
 from kopf_leader.gate.noise import quiet, quiet_at_first
 from kopf_leader.gate.peering import Peering, migrate
 from kopf_leader.gate.rules import Rules
@@ -57,6 +58,7 @@ class Conductor:
         self.counters = counters
         self.signals = Signals()
         self.intake = Intake(parts=parts, counters=counters)
+        self.lockout = Lockout(patience=rules.renew_deadline, counters=counters, give_up=self._go_away)
         self.tenure: Tenure | None = None
         """The latest one, from `start_leading` until the next. Any thread."""
         self.leaving = False
@@ -315,7 +317,7 @@ class Conductor:
         """Run the hooks of a beginning term; whether the gate may open. If not, the term is at its end."""
         if not self._hooks.any(Kind.STARTED):
             return self._hooks.begin(tenure)
-        self._put_fence()
+        put_fence(self.parts.settings.networking)
         hooks = self._hooks.prepare(tenure)
         hooks.add_done_callback(lambda _: self._woken.set())
         with quiet():
@@ -335,14 +337,12 @@ class Conductor:
         await self._until(functools.partial(_ended, tenure))
         return False
 
-    def _put_fence(self) -> None:
-        networking = self.parts.settings.networking
-        if not isinstance(networking.error_backoffs, Fence):  # with each term, as users may set it at any time
-            networking.error_backoffs = Fence(networking.error_backoffs)
+    def _go_away(self, seconds: float) -> None:
+        self._running_election.resign(leave=False, away=seconds)
 
     async def _open(self, tenure: Tenure) -> None:
         self.parts.reset_memories()
-        self._put_fence()
+        put_fence(self.parts.settings.networking)
         self.intake.promote(tenure)
         self.counters.count_opening()
         await self._toggle.turn_to(False)

@@ -13,6 +13,8 @@ class Counters:
     events_dropped: int = 0
     starts_refused: int = 0
     writes_refused: int = 0
+    writes_fenced: int = 0
+    """Those that the API server's fence has refused."""
     handlers_cancelled: int = 0
     stale: int = 0
     """Bodies that were not the newest any more when a handler was to start on them."""

@@ -31,6 +31,7 @@ from kopf_leader.gate.options import (
     merge,
 )
 from kopf_leader.gate.refusals import told
+from kopf_leader.gate.rules import Rules
 from kopf_leader.protocol.settings import Takeover
 
 FLAGS = "kopf_leader.flags"
@@ -236,13 +237,13 @@ def _attach(options: Options) -> None:
         stuck_timeout=options.stuck_timeout,
         early=_running_command() is not None,  # a port in use is known before kopf starts
     )
-    attach(
-        make_election=functools.partial(stand, options, operations=operations),
+    rules = Rules(
         drain_timeout=options.drain_timeout,
         stuck_timeout=options.stuck_timeout,
-        on_lost=options.on_lost,
         slack=options.lease_duration - options.renew_deadline,
-        from_peering=options.from_peering if options.enabled else None,
+        renew_deadline=options.renew_deadline,
+        on_lost=options.on_lost,
         warm_standby=options.warm_standby,
-        operations=operations,
+        from_peering=options.from_peering if options.enabled else None,
     )
+    attach(make_election=functools.partial(stand, options, operations=operations), rules=rules, operations=operations)

@@ -17,7 +17,7 @@ the object, or stop the operator. `NotLeader` is for the users' code only.
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kopf_leader.errors import NotLeader
 from kopf_leader.protocol.term import Term
@@ -88,6 +88,12 @@ class Fence(Iterable[float]):
             _check_write()
             yield pause
         _check_write()  # the last attempt has no pause after it
+
+
+def put_fence(networking: Any) -> None:
+    """Put it before the pauses in these settings of kopf's; with each term, as users may set them at any time."""
+    if not isinstance(networking.error_backoffs, Fence):
+        networking.error_backoffs = Fence(networking.error_backoffs)
 
 
 def young() -> bool:

@@ -96,7 +96,7 @@ class Gate:
         if seam.is_sync(handler):
             handler = replace(handler, fn=_checked(handler.fn, tenure))  # it may have to queue for a thread
         try:
-            return await original(handler)
+            result = await original(handler)
         except asyncio.CancelledError:
             if tenure.shut:
                 tenure.counters.handlers_cancelled += 1
@@ -105,6 +105,21 @@ class Gate:
             if tenure.term.valid:
                 raise  # of another term, or the handler's own idea: a failure like any other
             raise TermOver from None
+        except Exception as error:
+            self._hear(tenure, handler.id, error)
+            raise
+        self._hear(tenure, handler.id, None)
+        return result
+
+    def answered(self, method: str, path: str, error: Exception | None) -> None:
+        """Listen for the API server's fence."""
+        tenure = TENURE.get()
+        if tenure is not None and self._conductor is not None:
+            self._conductor.lockout.answered(tenure, method=method, path=path, error=error)
+
+    def _hear(self, tenure: Tenure, handler_id: str, error: Exception | None) -> None:
+        if self._conductor is not None:
+            self._conductor.lockout.handled(tenure, handler_id, error)
 
     def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """Pass one listing and watching through the conductor's intake, or to whom it is held for."""

@@ -44,6 +44,10 @@ class Operated:
         """As the gate does."""
         return await self._gate.invoke(handler, original)
 
+    def answered(self, method: str, path: str, error: Exception | None) -> None:
+        """As the gate does."""
+        self._gate.answered(method, path, error)
+
     def watch(self, stream: seam.Stream, original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """As the gate does."""
         return self._gate.watch(stream, original)

@@ -13,14 +13,17 @@ class Rules:
     """What the gate goes by; times in seconds."""
 
     drain_timeout: float
-    """How long running handlers may go on at exit."""
-    slack: float
-    """What lies between the end of a claim and the earliest moment of anyone else."""
+    """How long running handlers may go on when the operator stops."""
     stuck_timeout: float
-    """How long a leader's event loop may be blocked."""
-    on_lost: Literal["standby", "exit"]
-    warm_standby: bool
-    """Whether streams stay open on a standby."""
+    """How long a leader's event loop may be blocked before the process is ended; inf for ever."""
+    slack: float = 5.0
+    """Lease duration minus renew deadline; needed only if the election itself dies while leading (L7)."""
+    renew_deadline: float = 10.0
+    """How long a leader goes on that cannot renew, or that the API server's fence lets write nothing."""
+    on_lost: Literal["standby", "exit"] = "standby"
+    """What a lost term (not a resigned one) means: `"exit"`: the operator stops."""
+    warm_standby: bool = True
+    """Whether streams stay open on a standby, so that its indices are filled and its promotion is quick."""
     from_peering: float | None = None
     """The grace of a migration from kopf's peering; None where there is none."""
 

@@ -11,6 +11,7 @@ their modules, with the same keywords in every release from 1.40 on. They are re
 - `watching.infinite_watch`: one after the other of those, for as long as the resource is there;
 - `processing.process_watching_cause`, `…_spawning_cause`, `…_changing_cause`: the last point before the handlers of an
   object are chosen, which tells whether they are to be kept from starting on an old body;
+- `errors.check_response`: through which the answer to each request of kopf goes;
 - `patching.patch_obj`: through which each change of an object goes, where some are dropped (`seam_lane`).
 
 The rest (memories, daemons, indices, log-in, attempts at hooks) is read, or called as kopf itself does.
@@ -75,6 +76,7 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("kopf._cogs.clients.watching", "Bookmark.LISTED", ()),
     ("kopf._cogs.clients.api", "get", ("url", "settings", "headers", "timeout", "logger")),
     ("kopf._cogs.clients.auth", "vault_var", ()),
+    ("kopf._cogs.clients.errors", "check_response", ("response",)),
     ("kopf._cogs.structs.bodies", "Body", ()),
     ("kopf._cogs.configs.configuration", "NetworkingSettings.error_backoffs", ()),
     *seam_lane.NEEDED,
@@ -127,6 +129,10 @@ class Hooks(Protocol):
         """Around the call of one handler: `original(handler)`."""
         ...
 
+    def answered(self, method: str, path: str, error: Exception | None) -> None:
+        """After the answer to a request of kopf, with the error that kopf makes of it, if any."""
+        ...
+
     def watch(self, stream: "Stream", original: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
         """Around one listing and watching of a resource."""
         ...
@@ -169,6 +175,7 @@ def install(hooks: Hooks) -> Callable[[], None]:
     replace("kopf._cogs.clients.watching", "continuous_watch", lambda original: _continuous_watch(hooks, original))
     replace("kopf._cogs.clients.watching", "infinite_watch", lambda original: _infinite_watch(hooks, original))
     replace("kopf._cogs.clients.patching", "patch_obj", seam_lane.dropping)
+    replace("kopf._cogs.clients.errors", "check_response", lambda original: _check_response(hooks, original))
     for kind in ("watching", "spawning", "changing"):
         replace(f"{_REACTOR}.processing", f"process_{kind}_cause", lambda original: _process_cause(hooks, original))
 
@@ -207,6 +214,18 @@ def _invoke_handler(hooks: Hooks, original: Any) -> Any:
         return await hooks.invoke(handler, lambda handler: original(handler=handler, **kwargs))
 
     return invoke_handler
+
+
+def _check_response(hooks: Hooks, original: Any) -> Any:
+    async def check_response(response: Any) -> None:
+        try:
+            await original(response)
+        except Exception as error:
+            hooks.answered(response.method, response.url.path, error)
+            raise
+        hooks.answered(response.method, response.url.path, None)
+
+    return check_response
 
 
 def _continuous_watch(hooks: Hooks, original: Any) -> Any:

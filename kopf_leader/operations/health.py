@@ -93,6 +93,8 @@ class Health:
             return "the Lease has not been seen yet"
         if view.picture.state.denied_since is not None:
             return "the API server refuses to have the Lease written"
+        if (away := view.picture.state.away_until - view.clock.time()) > 0:
+            return f"locked out by the API server's fence while it led, it does not stand for another {away:.0f} s"
         if view.failing_for > view.settings.lease_duration:
             return f"every request for the Lease has failed for {view.failing_for:.0f} s, see the log"
         return None

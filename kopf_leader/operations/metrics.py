@@ -34,6 +34,7 @@ class Figures(Protocol):
     handlers_cancelled: int
     starts_refused: int
     writes_refused: int
+    writes_fenced: int
 
 
 class _Counts:
@@ -50,7 +51,7 @@ class _Counts:
         self.transitions = Counter(
             "kopf_leader_transitions",
             "Terms begun (to=leader, reason=acquired) and ended (to=standby, with the reason) by this process. Alert "
-            "on renew_deadline, rival, deleted and denied; resigned, asked and leaving are orderly.",
+            "on renew_deadline, rival, deleted, denied and locked_out; resigned, asked and leaving are orderly.",
             ["name", "to", "reason"],
             registry=None,
         )
@@ -249,6 +250,9 @@ _GATE = {
     "it rises without a handover, something blocks the event loop: see which handler.",
     "writes_refused": "Requests of kopf that were not sent because their term was over. If it rises, handlers outlive "
     "their terms: have them obey cancellation, and check kopf_leader.current_term() before slow side effects.",
+    "writes_fenced": "Writes that the API server's fence (docs/fencing.md) refused to the leader here, seen in the "
+    "answers to kopf and in what handlers raise. A few as a term begins are harmless; if it rises on, the leader is "
+    "locked out: its log says why.",
 }
 
 

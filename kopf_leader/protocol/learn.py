@@ -50,10 +50,11 @@ def learn(settings: Settings, state: State, now: Instant, event: Event) -> State
         case Denied(write=write):
             since = now.at if state.denied_since is None else state.denied_since
             return replace(_landed(state, write), denied_since=since)
-        case Resign(leave=leave):
+        case Resign(leave=leave, away=away):
+            away_until = max(state.away_until, now.at + away) if away else state.away_until
             wish = Wish.LEAVE if leave or state.wish is Wish.LEAVE else Wish.RESIGN
             leave_by = now.at + settings.lease_duration if state.reign is None else state.leave_by
-            return replace(state, wish=wish, leave_by=leave_by)
+            return replace(state, wish=wish, leave_by=leave_by, away_until=away_until)
         case Drained() | Lapsed():
             return _over(settings, state, now, event)
         case Dead(tenure=tenure):

@@ -162,7 +162,9 @@ def _why_close(settings: Settings, state: State, now: Instant) -> Reason | None:
     if state.denied_since is not None and now.at >= state.denied_since + settings.retry_period:
         return Reason.DENIED
     if state.wish is not Wish.STAND:
-        return Reason.LEAVING if state.wish is Wish.LEAVE else Reason.RESIGNED
+        if state.wish is Wish.LEAVE:
+            return Reason.LEAVING
+        return Reason.LOCKED_OUT if now.at < state.away_until else Reason.RESIGNED
     if state.sight is not None and state.sight.asks.sends_away(settings.identity):
         return Reason.ASKED
     return Reason.RENEW_DEADLINE if reign.lapsed or now.at >= reign.t0 + settings.renew_deadline else None

@@ -155,15 +155,16 @@ def _to_hold(settings: Settings, state: State, now: Instant) -> tuple[Kind, floa
         return Kind.RENEW, max(hold.write.sent_at + settings.retry_period, state.stand_back)
     if state.wish is not Wish.STAND:
         return None
+    stand_at = max(state.stand_back, state.away_until)  # L20
     if state.sight is None:
-        return Kind.CREATE, state.stand_back
+        return Kind.CREATE, stand_at
     if state.reign is not None:
         return None  # something of the last term may still run
-    at = max(free_at(settings, state), state.stand_back)
+    at = max(free_at(settings, state), stand_at)
     if now.at < at and _outranks(settings, state):
         last = state.last_write  # who has just let go on request does not ask for it back at once
         let_go = last.sent_at + settings.lease_duration if last is not None and last.kind is Kind.RELEASE else -inf
-        return Kind.ASK, max(let_go, state.stand_back)
+        return Kind.ASK, max(let_go, stand_at)
     return Kind.ACQUIRE, at
 
 

@@ -90,6 +90,7 @@ class Reason(enum.Enum):
     RIVAL = "somebody else holds the Lease"
     DELETED = "the Lease was deleted"
     DENIED = "the API server refuses the credentials or the rights"
+    LOCKED_OUT = "the API server's fence refuses its writes"
     RESIGNED = "asked to step down"
     ASKED = "asked by the Lease to let somebody else lead, or nobody"
     LEAVING = "the process is shutting down"
@@ -190,6 +191,8 @@ class State:
     """When a release that cannot be confirmed is given up (L15)."""
     stand_back: float = -inf
     """Until when this candidate lets others go first (L20)."""
+    away_until: float = -inf
+    """Until when this candidate does not stand, whoever leads or does not: it was of no use as a leader (L20)."""
     watching: bool = False
     over: bool = False
 
@@ -249,9 +252,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Resign:
-    """Give the leadership back; with `leave`, do not stand again."""
+    """Give the leadership back; with `leave`, do not stand again; with `away`, not for so many seconds."""
 
     leave: bool = False
+    away: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,17 @@
 """A term of leadership as the code that runs in it sees it: a claim that expires by the clock (L7, L9)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from kopf_leader.errors import NotLeader
+
+TERM = "kopf-leader/term"
+"""The annotation that tells in which term an object was written: its token."""
+
+MANAGED = "kopf-leader/kopf-managed"
+"""Kopf's own mark for annotations that are no change to be handled: it goes for all that begin with `kopf-leader/`."""
 
 
 @dataclass
@@ -58,3 +65,15 @@ class Term:
                 f"The term {self.token} of {self.identity!r} on the Lease {self.lease} is over: stop this work, "
                 "the next leader takes it up."
             )
+
+    def annotate(self, target: MutableMapping[str, Any]) -> None:
+        """Have an object tell which term has written it: put the token into its annotation `kopf-leader/term`.
+
+        `target` is kopf's `patch`, or the body of an object that the handler makes or applies itself. To kopf, this is
+        no change of the object: no handler is called for it.
+        """
+        for name in ("metadata", "annotations"):
+            if target.get(name) is None:
+                target[name] = {}
+            target = target[name]
+        target.update({TERM: str(self.token), MANAGED: "yes"})

@@ -147,9 +147,9 @@ class Candidate:
         life = self.lives
         self.world.clock.after(after, lambda: self._woken(life, mail_first=mail_first), rank=TIMERS)
 
-    def resign(self, *, leave: bool = False) -> None:
+    def resign(self, *, leave: bool = False, away: float = 0.0) -> None:
         """SIGTERM (`leave`), or a request to step down."""
-        self._guarded(lambda: self.feed(Resign(leave=leave)))()
+        self._guarded(lambda: self.feed(Resign(leave=leave, away=away)))()
 
     def deafen(self) -> None:
         """Its watch stays open and says nothing more, until it is opened anew."""

@@ -141,4 +141,4 @@ def test_every_check_is_on_the_page():
         r"`([a-z:]+)`",
         "".join(re.findall(r"^\| (`.+?) \| ", PAGE.partition("## doctor")[2].partition("\n## ")[0], re.MULTILINE)),
     )
-    assert set(listed) == {*CHECKS, "switch", "duration", "token", "life", "right:pods"}
+    assert set(listed) == {*CHECKS, "switch", "duration", "token", "fence", "life", "right:pods"}

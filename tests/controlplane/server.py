@@ -26,7 +26,7 @@ from tests.controlplane import audit, rbac
 from tests.controlplane.api import Api, APIError
 from tests.controlplane.binaries import Binaries
 
-Part = Literal["etcd", "apiserver"]
+Part = Literal["etcd", "apiserver", "second"]
 SERVICES, SERVICE = "10.0.0.0/24", "10.0.0.1"  # addresses of Services; the first is the API server's own
 USERS = 500  # the token file is read once, at start: users are handed out from this many
 
@@ -159,7 +159,7 @@ class RealControlPlane:
             self._start_etcd()
         if "apiserver" not in self._processes:
             self._start_apiserver()
-        self._wait_ready(self._processes["apiserver"])
+        self._wait_ready(self.url)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -319,11 +319,29 @@ class RealControlPlane:
         self._spawn("etcd", [self.binaries.etcd, *(f"--{name}={value}" for name, value in flags.items())])
 
     def _start_apiserver(self) -> None:
+        self._spawn("apiserver", self._apiserver(self.etcd_port, self._ports[2].number))
+        self._wait_ready(self.url)
+
+    def start_second(self, *, etcd_port: int | None = None) -> str:
+        """Start one more on the same data, until `kill("second")`; its URL. `etcd_port`: of a proxy before etcd."""
+        port = Port()
+        self._ports.append(port)
+        url = f"https://127.0.0.1:{port.number}"
+        self._spawn("second", self._apiserver(etcd_port or self.etcd_port, port.number, "-second"))
+        self._wait_ready(url)
+        return url
+
+    @property
+    def etcd_port(self) -> int:
+        """Where etcd listens, on loopback and without TLS."""
+        return self._ports[0].number
+
+    def _apiserver(self, etcd_port: int, port: int, suffix: str = "") -> list[str | Path]:
         flags = {
-            "etcd-servers": f"http://127.0.0.1:{self._ports[0].number}",
+            "etcd-servers": f"http://127.0.0.1:{etcd_port}",
             "bind-address": "127.0.0.1",
             "advertise-address": "127.0.0.1",
-            "secure-port": self._ports[2].number,
+            "secure-port": port,
             "permit-port-sharing": "true",
             "cert-dir": self.folder,
             "tls-cert-file": self.folder / "serving.crt",
@@ -337,22 +355,22 @@ class RealControlPlane:
             "service-account-signing-key-file": self.folder / "accounts.key",
             "endpoint-reconciler-type": "none",
             "audit-policy-file": self.folder / "audit-policy.json",
-            "audit-log-path": self.audit_log.path,
+            "audit-log-path": f"{self.audit_log.path}{suffix}",
             "profiling": "false",
         }
         if not self._account_tokens:
             flags["disable-admission-plugins"] = "ServiceAccount"
-        command = [self.binaries.apiserver, *(f"--{name}={value}" for name, value in flags.items()), *self._flags]
-        self._wait_ready(self._spawn("apiserver", command))
+        return [self.binaries.apiserver, *(f"--{name}={value}" for name, value in flags.items()), *self._flags]
 
-    def _spawn(self, part: Part, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    def _spawn(self, part: Part, command: Sequence[str | Path]) -> None:
         with (self.folder / f"{part}.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
         self._reaper.add(process.pid)
         self._processes[part] = process
-        return process
 
-    def _wait_ready(self, apiserver: subprocess.Popen[bytes]) -> None:
+    def _wait_ready(self, url: str) -> None:
+        api = Api(url, self.ca_file, self.admin_token)
+
         def ready() -> bool:
             for part, process in self._processes.items():
                 if process.poll() is not None:
@@ -360,12 +378,12 @@ class RealControlPlane:
                         f"{part} ended with {process.returncode} before it was ready\n{self.logs()}"
                     )
             try:
-                return self.admin.attempt("GET", "/readyz")[0] == 200
+                return api.attempt("GET", "/readyz")[0] == 200
             except OSError:
                 return False
 
         try:
-            wait_until(ready, timeout=120, what=f"/readyz of the API server (pid {apiserver.pid})")
+            wait_until(ready, timeout=120, what=f"/readyz of the API server at {url}")
         except TimeoutError as error:
             raise ControlPlaneError(f"{error}\n{self.logs()}") from error
 

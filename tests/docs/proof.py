@@ -77,6 +77,7 @@ BREAKS: Mapping[str, str] = {
     "old absence believed": "L16",
     "< for <= of versions": "L16",
     "no standing back": "L20",
+    "locked out and back at once": "L20",
     # of the driver: tests/simulation/mutants.py
     "second copy after a broken connection": "L4",
     "time-out reported as rejected": "L4",

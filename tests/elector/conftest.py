@@ -24,8 +24,8 @@ class Candidate:
     follower: Recorder
     task: asyncio.Task[None]
 
-    def resign(self, *, leave: bool = True) -> None:
-        self.driver.post(Resign(leave=leave))
+    def resign(self, *, leave: bool = True, away: float = 0.0) -> None:
+        self.driver.post(Resign(leave=leave, away=away))
 
 
 class World:

@@ -32,8 +32,8 @@ class LoopElection:
     def alive(self) -> bool:
         return not self.ended.is_set()
 
-    def resign(self, *, leave: bool) -> None:
-        self.driver.post(Resign(leave=leave))
+    def resign(self, *, leave: bool, away: float = 0.0) -> None:
+        self.driver.post(Resign(leave=leave, away=away))
 
     def drained(self, token: int) -> None:
         self.driver.post(Drained(token))

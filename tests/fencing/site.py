@@ -33,6 +33,7 @@ PATHS = {
 }
 RESOURCES = ("kopf.dev/kopfexamples", "configmaps")
 LEASE = "op"
+WRONG_LEASE = "other"
 
 
 class Site:
@@ -43,7 +44,9 @@ class Site:
         self.admin = plane.admin
         self.namespace = plane.namespace("fencing")
         self.policy = f"{self.namespace}.{LEASE}.fencing"
+        self.wrong_policy = f"{self.namespace}.{WRONG_LEASE}.fencing"
         self.objects = f"/apis/kopf.dev/v1/namespaces/{self.namespace}/kopfexamples"
+        self.pods = f"/api/v1/namespaces/{self.namespace}/pods"
         self.maps = f"/api/v1/namespaces/{self.namespace}/configmaps"
         self.lease = f"{PATHS['Lease'].format(self.namespace)}/{LEASE}"
         plane.install(yaml.safe_load(CRD.read_text()))
@@ -53,7 +56,8 @@ class Site:
     def clear(self) -> None:
         """Policies are the cluster's: what is left of them would stay for other tests."""
         for path in (BINDINGS, POLICIES):
-            self.admin.attempt("DELETE", f"{path}/{self.policy}")
+            for policy in (self.policy, self.wrong_policy):
+                self.admin.attempt("DELETE", f"{path}/{policy}")
         self.admin.attempt("DELETE", f"/apis/{rbac.GROUP}/v1/clusterrolebindings/{self.namespace}")
         self.admin.attempt("DELETE", f"/apis/{rbac.GROUP}/v1/clusterroles/{self.namespace}")
 
@@ -84,9 +88,16 @@ class Site:
         unbound = self.api(self.token(None))
         wait_until(lambda: self.write(unbound)[0] == 403, what="the fence to stand")
 
-    def unfence(self) -> None:
+    def fence_wrongly(self) -> None:
+        """As `fence()`, by a policy for this operator's account that goes by another Lease, which is there."""
+        named = [f"--fence-resource={each}" for each in RESOURCES]
+        self.apply(*self.manifest("--fence", *named, f"--service-account={LEASE}", lease=WRONG_LEASE))
+        unbound = self.api(self.token(None))
+        wait_until(lambda: self.write(unbound)[0] == 403, what="the fence to stand")
+
+    def unfence(self, policy: str | None = None) -> None:
         """What the documentation says for an emergency; returns when it has taken effect."""
-        self.admin.delete(f"{BINDINGS}/{self.policy}")
+        self.admin.delete(f"{BINDINGS}/{policy or self.policy}")
         unbound = self.api(self.token(None))
         wait_until(lambda: self.write(unbound)[0] == 200, what="the fence to be gone")
 
@@ -98,7 +109,7 @@ class Site:
             "metadata": {"name": name},
             "spec": {"serviceAccountName": LEASE, "containers": [{"name": "operator", "image": "none"}]},
         }
-        made = self.admin.create(f"/api/v1/namespaces/{self.namespace}/pods", body)
+        made = self.admin.create(self.pods, body)
         return self.api(self.token(made["metadata"]))
 
     def token(self, pod: dict[str, Any] | None) -> str:

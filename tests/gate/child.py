@@ -16,6 +16,7 @@ import kopf
 
 from kopf_leader import every_replica, on
 from kopf_leader.gate.attach import attach
+from kopf_leader.gate.rules import Rules
 from kopf_leader.protocol.state import Reason
 from tests.controlplane.api import Api
 from tests.gate.elections import FakeElection
@@ -115,8 +116,7 @@ def obey():
 
 gate = attach(
     make_election=make_election,
-    drain_timeout=DRAIN,
-    stuck_timeout=float(os.environ.get("CHILD_STUCK", "inf")),
+    rules=Rules(drain_timeout=DRAIN, stuck_timeout=float(os.environ.get("CHILD_STUCK", "inf"))),
 )
 if scenario == "deaf-logs":
     logging.getLogger().addHandler(Stuck())

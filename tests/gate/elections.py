@@ -48,10 +48,10 @@ class FakeElection:
         self.thread.start()
         self.started.set()
 
-    def resign(self, *, leave: bool) -> None:
-        self.note("leave" if leave else "resign")
+    def resign(self, *, leave: bool, away: float = 0.0) -> None:
+        self.note("leave" if leave else f"away {away:g}" if away else "resign")
         if self.answers and self.alive:
-            self.calls.put(lambda: self._resign(leave=leave))
+            self.calls.put(lambda: self._resign(leave=leave, away=away))
 
     def drained(self, token: int) -> None:
         self.note("drained")
@@ -127,10 +127,11 @@ class FakeElection:
         self.stops.append(stop)
         self.follower.stop_leading(stop)
 
-    def _resign(self, *, leave: bool) -> None:
+    def _resign(self, *, leave: bool, away: float) -> None:
         self.leaving = leave
         if self.term is not None:
-            self._stop(Reason.LEAVING if leave else Reason.RESIGNED, self.drain, self.drain + 5)
+            why = Reason.LEAVING if leave else Reason.LOCKED_OUT if away else Reason.RESIGNED
+            self._stop(why, self.drain, self.drain + 5)
         elif leave:
             self.ended.set()
 

@@ -13,6 +13,7 @@ import kopf
 from kopf_leader.elector import leave
 from kopf_leader.gate.attach import attach, detach
 from kopf_leader.gate.gate import Gate
+from kopf_leader.gate.rules import Rules
 from tests.controlplane.api import Api
 from tests.gate.elections import FakeElection
 
@@ -154,7 +155,7 @@ class Operator:
         return self._election
 
     def start(self) -> Self:
-        self.gate = attach(make_election=self.make_election, **self._gate_options)
+        self.gate = attach(make_election=self.make_election, rules=Rules(**self._gate_options))
         self._thread.start()
         wait_for(
             lambda: (self._made.is_set() and self.election.started.is_set()) or not self._thread.is_alive(),

@@ -10,10 +10,11 @@ from kopf._core.reactor import orchestration, running
 from kopf_leader.errors import SettingsError, UnsupportedKopf
 from kopf_leader.gate import seam, seam_peering
 from kopf_leader.gate.attach import attach, detach
+from kopf_leader.gate.rules import Rules
 
 
 def attach_anything():
-    return attach(make_election=lambda *_: None, drain_timeout=1, stuck_timeout=math.inf)
+    return attach(make_election=lambda *_: None, rules=Rules(drain_timeout=1, stuck_timeout=math.inf))
 
 
 @pytest.fixture(autouse=True)

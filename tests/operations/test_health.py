@@ -101,6 +101,28 @@ def test_a_leader_that_is_cut_off_is_not_restarted(virtually: Any, watched: Any)
     virtually(scene)
 
 
+def test_who_was_locked_out_cannot_take_over(virtually: Any, watched: Any) -> None:
+    """A leader that the API server's fence lets write nothing is healthy, and not ready until it stands again."""
+
+    async def scene(world: Any) -> None:
+        looks = watched(world)
+        world.store.make()
+        one = world.join("one")
+        await world.until(lambda: one.follower.leading)
+        one.resign(leave=False, away=40)
+        await world.until(lambda: not one.follower.leading)
+        look = looks["one"]
+        assert look.live.healthy, look.live
+        assert "[-]lease failed: locked out by the API server's fence while it led, it does" in look.ready.text
+        assert look.value("kopf_leader_transitions_total", to="standby", reason="locked_out") == 1
+        await asyncio.sleep(35)
+        assert not one.follower.leading
+        await world.until(lambda: one.follower.leading)
+        assert look.ready.healthy, look.ready
+
+    virtually(scene)
+
+
 def test_a_term_that_outlives_its_lease_is_unhealthy(virtually: Any, watched: Any) -> None:
     """/healthz fails when the Lease is held and cannot be renewed, and the term has not ended in time."""
 

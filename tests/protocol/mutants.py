@@ -170,6 +170,11 @@ def no_standing_back():
     return step
 
 
+def back_at_once(settings, before, after, now, event):
+    """Stands again although it was told to stay away."""
+    return replace(after, away_until=-inf) if isinstance(event, Seen) else after
+
+
 def believe_old_deletions():
     def step(settings, state, now, event):
         return good(settings, state, now, Absent() if isinstance(event, Absent) else event)
@@ -325,4 +330,5 @@ def mutants() -> dict[str, Step]:
         "deaf watch kept": altered(stay_deaf),
         "only replies confirm": altered(reply_only),
         "no standing back": no_standing_back(),
+        "locked out and back at once": altered(back_at_once),
     }

@@ -281,6 +281,26 @@ def test_l20_a_resigned_candidate_stands_back(step):
     assert world.wait_for(lambda: a.open, within=1) < 0.1  # it has seen another holder
 
 
+@catches("locked out and back at once")
+def test_l20_a_leader_that_was_locked_out_stays_away(step):
+    """L20: who was locked out does not stand for the time it was told, whoever leads, or nobody; it says why."""
+    world, checker = stage(step)
+    a = lead(world, "a")
+    a.resign(away=60)
+    assert checker.stops[0][2].reason is Reason.LOCKED_OUT
+    b = world.add("b")
+    world.wait_for(lambda: b.open, within=1)
+    world.store.edit(metadata={"annotations": {"kopf-leader/transfer-to": a.settings.identity}})
+    world.wait_for(lambda: not b.open, within=1)  # called, and in vain
+    world.wait_for(lambda: b.open, within=30)
+    b.resign(leave=True)
+    world.run_for(20)
+    assert world.leaders == []
+    world.wait_for(lambda: a.open, within=40)
+    a.resign()
+    assert checker.stops[-1][2].reason is Reason.RESIGNED, "that was another time"
+
+
 def test_l20_leaving_ends_the_candidacy():
     """L20, L15: who leaves has nothing in the Lease and nothing in flight, and does not stand again."""
     world, _ = stage()

@@ -87,7 +87,7 @@ class Scene:
         self.errors: list[BaseException] = []
         self.running = self.handled = 0
         self.election: Any = None
-        rules = Rules(drain_timeout=3.0, slack=SLACK, stuck_timeout=float("inf"), on_lost="standby", warm_standby=False)
+        rules = Rules(drain_timeout=3.0, slack=SLACK, stuck_timeout=float("inf"), warm_standby=False)
         self.gate = Gate(make_election=self._make_election, rules=rules)
         self.paused = aiotoggles.ToggleSet(any)
         self.parts: Any = SimpleNamespace(

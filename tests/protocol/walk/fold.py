@@ -132,7 +132,7 @@ class Ink:
         self.time(state.older_since)
         self.time(state.read_after, oldest=None if reads else -1.0)
         self.time(state.denied_since)
-        self._passing(state.heir_until, state.stand_back)
+        self._passing(state.heir_until, state.stand_back, state.away_until)
         asked_to_go = state.wish is not Wish.STAND and state.reign is None
         self.time(state.leave_by if asked_to_go else None)
         self.write(state.flight)
