@@ -21,6 +21,7 @@ from tests.fencing.site import Site
 
 pytestmark = pytest.mark.xdist_group("real")
 STEADY = 20.0  # seconds that are counted at least
+ATTEMPTS = 3
 
 
 class Counted:
@@ -28,9 +29,19 @@ class Counted:
 
     def __init__(self, ground: Ground) -> None:
         self.fleet = Fleet(ground, "ours", 2)
-        self.audit = AuditLog(ground.control_plane.audit_log.path)
-        self.skip = len(self.audit.requests())
+        self._audit = AuditLog(ground.control_plane.audit_log.path)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from here on."""
+        self._skip = len(self._audit.requests())
         self.began = time.monotonic()
+
+    def verbs(self) -> list[Counter[str]]:
+        """What each of the two has asked for."""
+        requests = self._audit.requests()[self._skip :]
+        users = [self.fleet.troupe.user(f"replica-{number}") for number in range(2)]
+        return [Counter(request.verb for request in requests if request.user == user) for user in users]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,12 +91,17 @@ def test_fencing_costs_little(ground: Ground) -> None:
 
 
 def test_a_standby_asks_for_nothing(counted: Counted) -> None:
-    """It has its watch, and at most opens it once more; the leader renews, and does nothing else (by the audit log)."""
-    time.sleep(max(0.0, counted.began + STEADY - time.monotonic()))
-    minutes = (time.monotonic() - counted.began) / 60
-    leader, standby = (counted.fleet.troupe.user(f"replica-{number}") for number in range(2))
-    requests = counted.audit.requests()[counted.skip :]
-    verbs = Counter(request.verb for request in requests if request.user == standby)
-    assert verbs.total() <= max(1, TARGETS["standby's requests"].guard() * minutes), verbs
-    assert verbs.keys() <= {"watch"}, verbs
-    keep("leader's requests", [sum(request.user == leader for request in requests) / minutes])
+    """It has its watch, and at most opens it once more; the leader renews, and does nothing else (by the audit log).
+
+    Counted anew where a machine was so busy that the Lease changed hands: what polls does so in each count.
+    """
+    for _ in range(ATTEMPTS):
+        time.sleep(max(0.0, counted.began + STEADY - time.monotonic()))
+        minutes = (time.monotonic() - counted.began) / 60
+        standby, leader = sorted(counted.verbs(), key=Counter.total)
+        if standby.keys() <= {"watch"} and leader.keys() <= {"watch", "update"}:
+            break
+        counted.begin()
+    assert standby.keys() <= {"watch"}, standby
+    assert standby.total() <= max(1, TARGETS["standby's requests"].guard() * minutes), standby
+    keep("leader's requests", [leader.total() / minutes])
