@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster matrix lint bench clean
+.PHONY: help demo test test-cluster matrix lint bench bench-full clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -34,8 +34,15 @@ lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## Measure handovers and requests on a real API server
+$(VENV)/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@touch $@
+
+bench: $(VENV)/.bench ## Measure on a real API server, beside others, and write docs/benchmarks (minutes)
 	@$(BIN)/python -m bench
+
+bench-full: $(VENV)/.bench ## The same with more trials, 10 000 objects and half an hour under load
+	@$(BIN)/python -m bench --full
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build

@@ -1,21 +1,47 @@
-"""Candidates as processes: kopf_leader's (`ours.py`) and client-go's (`tests/clientgo`), driven in the same way."""
+"""Candidates as processes, driven in the same way: ours (`ours.py`), and by their own code others'.
+
+client-go's are in `tests/clientgo`, those of the `kubernetes` library in `electors.py`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Literal, Self
 
 from bench.ground import ROOT, Ground
+from tests.clientgo import build as golang
 from tests.controlplane.rbac import grant
 
-Kind = Literal["ours", "client-go"]
+Kind = Literal[
+    "ours", "ours-kubernetes", "ours-kubernetes.aio", "ours-pykube", "client-go", "kubernetes", "kubernetes.aio"
+]
+OTHER_CLIENTS: tuple[Kind, ...] = ("ours-kubernetes", "ours-kubernetes.aio", "ours-pykube")
+ELECTORS: tuple[Kind, ...] = ("kubernetes", "kubernetes.aio")
 PATIENCE = 90.0  # seconds; nothing is decided by it but when a benchmark gives up
+
+
+def title(kind: Kind) -> str:
+    """What a table calls it."""
+    if kind == "client-go":
+        return f"client-go {golang.version()}"
+    if kind in ELECTORS:
+        return f"kubernetes {metadata.version('kubernetes')}, {'aio' if kind == 'kubernetes.aio' else 'sync'} elector"
+    client = kind.removeprefix("ours").removeprefix("-")
+    return f'ours with client="{client}"' if client else "ours"
+
+
+def peers(ground: Ground) -> list[Kind]:
+    """Who resigns and releases beside ours: client-go, where there is Go."""
+    return [] if ground.clientgo is None else ["client-go"]
 
 
 @dataclass(frozen=True)
@@ -32,17 +58,28 @@ class Fact:
 class Candidate:
     """One process, of any number of Leases."""
 
-    def __init__(self, troupe: Troupe, identity: str, command: list[str]) -> None:
+    def __init__(self, troupe: Troupe, identity: str, command: list[str], kubeconfig: Path) -> None:
         self.identity = identity
         self._troupe = troupe
         log = troupe.ground.folder / f"{troupe.namespace}-{identity}.log"
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, "KUBECONFIG": str(kubeconfig)},
             )
         troupe.ground.reaper.add(self._process.pid)
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
 
     def stand(self, lease: str) -> None:
         """Become a candidate of this Lease."""
@@ -98,15 +135,26 @@ class Troupe:
     def _start(self, name: str) -> Candidate:
         control_plane, user = self.ground.control_plane, f"{self.namespace}-{name}"
         rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "watch", "update"]}]
-        username = control_plane.username(user)
+        username = self.user(name)
         grant(control_plane.admin, username, f"{username}-bench", rules, namespace=self.namespace)
         kubeconfig = control_plane.kubeconfig(
             self.ground.folder / f"{user}.kubeconfig", token=control_plane.user(user), namespace=self.namespace
         )
         identity = f"{name}_{self.kind}"
         flags = ["--kubeconfig", str(kubeconfig), "--namespace", self.namespace, "--identity", identity]
-        program = [sys.executable, "-m", "bench.ours"] if self.kind == "ours" else [str(self.ground.clientgo)]
-        return Candidate(self, identity, [*program, *flags])
+        return Candidate(self, identity, [*self._program(), *flags], kubeconfig)
+
+    def _program(self) -> list[str]:
+        if self.kind == "client-go":
+            return [str(self.ground.clientgo)]
+        if self.kind in ELECTORS:
+            return [sys.executable, "-m", "bench.electors", self.kind]
+        client = self.kind.removeprefix("ours").removeprefix("-")
+        return [sys.executable, "-m", "bench.ours", *([f"--client={client}"] if client else [])]
+
+    def user(self, name: str) -> str:
+        """What the API server calls the candidate of this name."""
+        return self.ground.control_plane.username(f"{self.namespace}-{name}")
 
     def take(self, fact: Fact) -> None:
         """A candidate told something."""

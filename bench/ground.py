@@ -14,6 +14,7 @@ from typing import Any
 
 import kopf_leader
 from kopf_leader.testing.reaper import Reaper
+from tests.clientgo import build as golang
 from tests.controlplane.binaries import pinned
 from tests.controlplane.server import RealControlPlane
 
@@ -27,9 +28,10 @@ class Ground:
 
     control_plane: RealControlPlane
     clientgo: Path | None
-    quick: bool
+    full: bool
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="kopf-leader-bench-")))
     reaper: Reaper = field(default_factory=Reaper)
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def __post_init__(self) -> None:
         self.reaper.add_folder(self.folder)
@@ -38,9 +40,9 @@ class Ground:
         """End what is left, and remove the folder."""
         self.reaper.close()
 
-    def pick(self, full: int, quick: int) -> int:
+    def pick(self, full: int, short: int) -> int:
         """How many trials."""
-        return quick if self.quick else full
+        return full if self.full else short
 
     def say(self, text: str) -> None:
         """Progress, for the person who waits."""
@@ -54,18 +56,21 @@ class Ground:
             self.control_plane.admin.create(LEASES.format(namespace), body)
         return names
 
-    def place(self) -> str:
+    def place(self) -> dict[str, str]:
         """Where and with what it was measured."""
-        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("kopf", "aiohttp"))
-        load = os.getloadavg()[0]
         server, store = pinned("k8s.io/kubernetes"), pinned("go.etcd.io/etcd/server/v3")
-        return (
-            f"{dt.date.today()}: kopf-leader {kopf_leader.__version__}, {versions}, "  # noqa: DTZ011 (likewise)
-            f"Python {platform.python_version()}; "
-            f"kube-apiserver {server} and etcd {store} (no fsync) on "
-            f"the same machine; {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}; "
-            f"load at the end {load:.1f}"
-        )
+        libraries = ("kopf", "aiohttp", "kubernetes", "pykube-ng")
+        return {
+            "measured on": f"{dt.date.today()}, {'bench-full' if self.full else 'bench'}",  # noqa: DTZ011 (a person's)
+            "versions": ", ".join(
+                [f"kopf-leader {kopf_leader.__version__}"]
+                + [f"{name} {importlib.metadata.version(name)}" for name in libraries]
+                + [f"client-go {golang.version()}", f"Python {platform.python_version()}"]
+            ),
+            "API server": f"kube-apiserver {server} and etcd {store} (no fsync), on the same machine",
+            "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+            "load": f"{self.load:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end",
+        }
 
 
 def _processor() -> str:

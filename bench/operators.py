@@ -1,9 +1,11 @@
-"""Replicas of the tests' operator (`tests/e2e/operator`), by `kopf-leader run` or by kopf's own peering."""
+"""Replicas of an operator: `kopf-leader run`, kopf's own peering, or stock `kopf run` by itself."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, Self
 
 import yaml
 
+from bench.connection import Connection
 from bench.ground import LEASES, ROOT, Ground
 from kopf_leader.testing.history import Verdict, check
 from kopf_leader.testing.processes import Replica, ReplicaSet
@@ -21,6 +24,7 @@ OPERATOR = ROOT / "tests" / "e2e" / "operator"
 OBJECTS = "/apis/kopf.dev/v1/namespaces/{}/kopfexamples"
 PEERINGS = "/apis/kopf.dev/v1/namespaces/{}/kopfpeerings"
 LEASE = "operator-0"
+PADDING = "x" * 500
 PEERING: dict[str, Any] = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
@@ -60,9 +64,10 @@ class Operators:
         self._folder = ground.folder / self.namespace
         self._audit = AuditLog(self.plane.audit_log.path)  # a reader of our own: it is not for several threads
         self._numbers = itertools.count()
+        self._starting = threading.Lock()
+        self.began: dict[int, int] = {}  # by pid, in ns of CLOCK_MONOTONIC, when the process was started
         self.plane.install(yaml.safe_load((OPERATOR / "crd.yaml").read_text()))
-        module = "kopf" if peering else "kopf_leader"
-        self.replicas = ReplicaSet(["python", "-m", module, "run"], self._folder, environment={"PYTHONPATH": str(ROOT)})
+        self.replicas = ReplicaSet(["python"], self._folder, environment={"PYTHONPATH": str(ROOT)})
         if peering:
             self.plane.install(PEERING)
             body = {"apiVersion": "kopf.dev/v1", "kind": "KopfPeering", "metadata": {"name": LEASE}}
@@ -76,8 +81,18 @@ class Operators:
     def __exit__(self, *_: object) -> None:
         self.replicas.close()
 
-    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Replica:
-        """Start one more replica."""
+    def start(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        plain: bool = False,
+        stock: bool = False,
+        handlers: Path | None = None,
+    ) -> Replica:
+        """Start one more replica; or, `plain`, a stock `kopf run` that knows of no other.
+
+        `stock` is `kopf run` with the rights on the Lease; the environment is to tell it of the election.
+        """
         number = next(self._numbers)
         name, user = f"replica-{number}", f"{self.namespace}-{number}"
         self.plane.grant_operator(user)
@@ -89,19 +104,33 @@ class Operators:
             grant(self.plane.admin, username, f"{username}-peering", rules, namespace=self.namespace)
             # Each newcomer below all others, or it would take over as it comes.
             flags = [f"--peering={LEASE}", f"--priority={1000 - number}"]
+        elif plain:
+            flags = ["--standalone", *arguments]
         else:
             self.plane.grant_lease_rights(user, self.namespace, LEASE)
             flags = ["--enable-leader-election", f"--leader-election-id={LEASE}"]
             flags += [f"--leader-election-namespace={self.namespace}", *self._arguments, *arguments]
+            if stock:
+                flags = []
         kubeconfig = self.plane.kubeconfig(
             self._folder / f"{name}.kubeconfig", token=self.plane.user(user), namespace=self.namespace
         )
-        return self.replicas.start(
-            name,
-            kubeconfig=kubeconfig,
-            arguments=[*flags, "-n", self.namespace, str(self._handlers)],
-            environment={"POD_NAME": name, **(environment or {})},
-        )
+        module = "kopf" if self.peering or plain or stock else "kopf_leader"
+        with self._starting:
+            self.replicas.command[1:] = ["-m", module, "run"]
+            began = time.monotonic_ns()
+            replica = self.replicas.start(
+                name,
+                kubeconfig=kubeconfig,
+                arguments=[*flags, "-n", self.namespace, str(handlers or self._handlers)],
+                environment={"POD_NAME": name, **(environment or {})},
+            )
+        self.began[replica.pid] = began
+        return replica
+
+    def user(self, replica: Replica) -> str:
+        """What the API server calls it."""
+        return self.plane.username(f"{self.namespace}-{replica.name.removeprefix('replica-')}")
 
     def wait_for_standby(self, replica: Replica) -> None:
         """Wait until it knows that another one leads, and would notice its end."""
@@ -109,20 +138,18 @@ class Operators:
 
     def wait_for_watch(self, replica: Replica) -> None:
         """Wait until it watches the objects, and so has listed them."""
-        user = self.plane.username(f"{self.namespace}-{replica.name.removeprefix('replica-')}")
         self.replicas.wait_until(
-            lambda: self._audit.count(user, resource="kopfexamples")["watch"] > 0,
+            lambda: self._audit.count(self.user(replica), resource="kopfexamples")["watch"] > 0,
             what=f"{replica.name} to watch",
             interval=0.2,
         )
 
     def _stands_by(self, replica: Replica) -> bool:
-        number = int(replica.name.removeprefix("replica-"))
         if self.peering:  # it is among the peers: from the start it takes itself to be paused, until it has seen them
+            number = int(replica.name.removeprefix("replica-"))
             peers = self.plane.admin.get(f"{PEERINGS.format(self.namespace)}/{LEASE}").get("status", {})
             return 1000 - number in [peer["priority"] for peer in peers.values()]
-        user = f"{self.namespace}-{number}"
-        return self._audit.count(self.plane.username(user), resource="leases")["watch"] > 0
+        return self._audit.count(self.user(replica), resource="leases")["watch"] > 0
 
     def lease(self) -> dict[str, Any]:
         """The Lease's spec."""
@@ -157,6 +184,23 @@ class Operators:
     def verdict(self) -> Verdict:
         """What the handlers' history shows."""
         return check(self.replicas.history())
+
+
+def create_handled(operators: Operators, count: int, *, handled: bool = True) -> list[str]:
+    """Create objects of about a kilobyte, which look as if kopf had handled them already, or had never seen them."""
+    annotations = {"kopf.zalando.org/last-handled-configuration": json.dumps({"spec": {"padding": PADDING}}) + "\n"}
+    names = [f"object-{number:05d}" for number in range(count)]
+
+    def create(share: int) -> None:
+        with Connection(operators.plane.admin) as connection:
+            for name in names[share::4]:
+                metadata = {"name": name, "annotations": annotations if handled else {}}
+                body = {"apiVersion": "kopf.dev/v1", "kind": "KopfExample", "metadata": metadata}
+                connection.send("POST", OBJECTS.format(operators.namespace), {**body, "spec": {"padding": PADDING}})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(create, range(4)))
+    return names
 
 
 class Changes:

@@ -1,8 +1,8 @@
 """A process with candidates of kopf_leader, told what to do by lines on its standard input ("stand LEASE", "resign
 LEASE"), that prints a line of JSON for each write of a Lease and each change of leadership.
 
-The same as `tests/clientgo`, which prints the same lines: an `ElectionThread` with a `KopfLeaseClient` per Lease, and
-the default durations.
+The same as `tests/clientgo`, which prints the same lines: an `ElectionThread` per Lease with the client that is asked
+for as by `enable(client=…)`, by default the one that kopf's credentials are for, and the default durations.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import kopf
 
 from kopf_leader.clients.base import JSON, LeaseClient, WatchEvent
+from kopf_leader.clients.choose import client_for
 from kopf_leader.clients.kopf import KopfLeaseClient, Patience
 from kopf_leader.elector.thread import ElectionThread
 from kopf_leader.protocol.settings import Settings
@@ -84,39 +85,53 @@ class Idle:
         """Not of interest."""
 
 
-def stand(config: dict[str, str], *, namespace: str, lease: str, identity: str) -> ElectionThread:
+def stand(make: Callable[[Settings], LeaseClient], settings: Settings) -> ElectionThread:
     """Start a candidate."""
-    settings = Settings(name=lease, namespace=namespace, identity=identity)
+    follower = Idle(settings.name, settings.identity)
+    election = ElectionThread(
+        settings=settings, client=lambda: Stamper(make(settings), settings.name), follower=follower
+    )
+    follower.election = election
+    election.start()
+    return election
+
+
+def maker(library: str, kubeconfig: Path) -> Callable[[Settings], LeaseClient]:
+    """What makes the client of a Lease."""
+    if library != "own":  # it finds its configuration by itself: KUBECONFIG is set
+        return lambda settings: client_for(
+            library, namespace=settings.namespace, name=settings.name, timeout=settings.attempt_timeout
+        )()
+    content = json.loads(kubeconfig.read_text())  # the control plane writes them as JSON
+    cluster = content["clusters"][0]["cluster"]
+    token = content["users"][0]["user"]["token"]
 
     async def login() -> kopf.ConnectionInfo:
-        return kopf.ConnectionInfo(server=config["server"], ca_path=config["ca"], token=config["token"])
+        return kopf.ConnectionInfo(server=cluster["server"], ca_path=cluster["certificate-authority"], token=token)
 
-    def client() -> LeaseClient:
-        patience = Patience(request=settings.attempt_timeout)
-        return Stamper(KopfLeaseClient(namespace=namespace, name=lease, login=login, patience=patience), lease)
-
-    follower = Idle(lease, identity)
-    follower.election = ElectionThread(settings=settings, client=client, follower=follower)
-    follower.election.start()
-    return follower.election
+    return lambda settings: KopfLeaseClient(
+        namespace=settings.namespace,
+        name=settings.name,
+        login=login,
+        patience=Patience(request=settings.attempt_timeout),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("--kubeconfig", "--namespace", "--identity"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--client", default="own")
     arguments = parser.parse_args()
-    content = json.loads(Path(arguments.kubeconfig).read_text())  # the control plane writes them as JSON
-    cluster = content["clusters"][0]["cluster"]
-    config = {"server": cluster["server"], "ca": cluster["certificate-authority"]}
-    config["token"] = content["users"][0]["user"]["token"]
+    make = maker(arguments.client, Path(arguments.kubeconfig))
     elections: dict[str, ElectionThread] = {}
     for line in sys.stdin:
         verb, _, lease = line.strip().partition(" ")
         if verb == "stand":
             if lease in elections:
                 elections[lease].join(30)
-            elections[lease] = stand(config, namespace=arguments.namespace, lease=lease, identity=arguments.identity)
+            settings = Settings(name=lease, namespace=arguments.namespace, identity=arguments.identity)
+            elections[lease] = stand(make, settings)
         elif verb == "resign":
             elections[lease].resign(leave=True)
         else:

@@ -62,6 +62,7 @@ RINGS = (
         "fencing", "fencing by the API server, with bound tokens: whose write is refused, and whose is not?", real=True
     ),
     Ring("e2e", "real processes on a real API server, with faults", workers=3, real=True),
+    Ring("bench", "what is measured, in ratios: has none of it become another thing?", workers=0, real=True),
     Ring("matrix", "the fault matrix: the rows that e2e does not have; all of them by `make matrix`", real=True),
     Ring(
         "mixed",

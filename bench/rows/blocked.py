@@ -1,4 +1,4 @@
-"""Row 5: a handler blocks kopf's event loop for a minute; and one that blocks it for longer than `stuck_timeout`."""
+"""A handler blocks kopf's event loop for a minute; and one that blocks it for longer than `stuck_timeout`."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _kept(ground: Ground, barrier: threading.Barrier) -> Line:
         what="kopf's loop blocked: leadership kept",
         values=[blocked],
         unit="s",
-        target="kept for 60 s",
-        reached=same and not verdict.handovers and blocked >= BLOCK,
+        target="blocked",
+        given=same and not verdict.handovers and blocked >= BLOCK,
         notes="same holder and term" if same else "the Lease changed hands",
     )
 
@@ -64,8 +64,8 @@ def _given_up(ground: Ground, barrier: threading.Barrier) -> Line:
         what=f"stuck for longer than stuck_timeout ({STUCK:g} s): given up by exit",
         values=[seconds],
         unit="s",
-        target="exits",
-        reached=status > 0 and seconds < 6 * STUCK and not overlapping,
+        target="stuck",
+        given=status > 0 and seconds < 6 * STUCK and not overlapping,
         notes=f"exit status {status}, the next leader went on, {overlapping} overlaps",
     )
 

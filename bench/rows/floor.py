@@ -5,57 +5,59 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from typing import Any
 
 import aiohttp
 
 from bench.ground import LEASES, Ground
 from kopf_leader.testing.facts import now
 
-
-def floor(ground: Ground, *, rounds: int) -> list[float]:
-    """Milliseconds from sending the release to the answer to the acquiring write."""
-    return asyncio.run(_floor(ground, rounds))
+PAUSE = 0.1  # seconds between two rounds
 
 
-async def _floor(ground: Ground, rounds: int) -> list[float]:
-    plane = ground.control_plane
-    namespace = plane.namespace("bench")
-    (name,) = ground.leases(namespace, "floor", 1)
-    path = f"{plane.url}{LEASES.format(namespace)}"
-    context = ssl.create_default_context(cafile=str(plane.ca_file))
-    headers = {"Authorization": f"Bearer {plane.admin_token}"}
-    acquired: asyncio.Queue[int] = asyncio.Queue()
+class Floor:
+    """A Lease of its own, and no election around it."""
 
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), headers=headers)
+    def __init__(self, ground: Ground) -> None:
+        plane = ground.control_plane
+        namespace = plane.namespace("bench")
+        (self._name,) = ground.leases(namespace, "floor", 1)
+        self._path = f"{plane.url}{LEASES.format(namespace)}"
+        self._context = ssl.create_default_context(cafile=str(plane.ca_file))
+        self._headers = {"Authorization": f"Bearer {plane.admin_token}"}
+        self._acquired: asyncio.Queue[int] = asyncio.Queue()
 
-    async with session() as releasing, session() as acquiring:
+    async def measure(self, *, rounds: int) -> list[float]:
+        """Milliseconds from sending the release to the answer to the acquiring write."""
+        async with self._session() as releasing, self._session() as acquiring:
+            watching = asyncio.create_task(self._succeed(acquiring))
+            times = []
+            try:
+                for number in range(rounds + 1):
+                    await asyncio.sleep(PAUSE)
+                    async with releasing.get(f"{self._path}/{self._name}") as response:
+                        lease = await response.json()
+                    sent = now()
+                    await self._write(releasing, lease, "", 2 * number)
+                    times.append((await asyncio.wait_for(self._acquired.get(), 60) - sent) / 1e6)
+            finally:
+                watching.cancel()
+            return times[1:]  # the first one opens the connections
 
-        async def write(http: aiohttp.ClientSession, lease: dict[str, object], holder: str, number: int) -> None:
-            spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": number}
-            async with http.put(f"{path}/{name}", json={**lease, "spec": spec}) as response:
-                response.raise_for_status()
-                await response.read()
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._context), headers=self._headers)
 
-        async def succeed() -> None:
-            query = {"watch": "1", "fieldSelector": f"metadata.name={name}"}
-            async with acquiring.get(path, params=query) as response:
-                async for line in response.content:
-                    lease = json.loads(line)["object"]
-                    if lease["spec"].get("holderIdentity") == "":
-                        await write(acquiring, lease, "successor", lease["spec"]["leaseTransitions"] + 1)
-                        acquired.put_nowait(now())
+    async def _write(self, http: aiohttp.ClientSession, lease: dict[str, Any], holder: str, number: int) -> None:
+        spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": number}
+        async with http.put(f"{self._path}/{self._name}", json={**lease, "spec": spec}) as response:
+            response.raise_for_status()
+            await response.read()
 
-        watching = asyncio.create_task(succeed())
-        times = []
-        try:
-            for number in range(rounds + 1):
-                await asyncio.sleep(0.1)
-                async with releasing.get(f"{path}/{name}") as response:
-                    lease = await response.json()
-                sent = now()
-                await write(releasing, lease, "", 2 * number)
-                times.append((await asyncio.wait_for(acquired.get(), 30) - sent) / 1e6)
-        finally:
-            watching.cancel()
-        return times[1:]  # the first one opens the connections
+    async def _succeed(self, http: aiohttp.ClientSession) -> None:
+        query = {"watch": "1", "fieldSelector": f"metadata.name={self._name}"}
+        async with http.get(self._path, params=query) as response:
+            async for line in response.content:
+                lease = json.loads(line)["object"]
+                if lease["spec"].get("holderIdentity") == "":
+                    await self._write(http, lease, "successor", lease["spec"]["leaseTransitions"] + 1)
+                    self._acquired.put_nowait(now())

@@ -1,79 +1,100 @@
-"""Row 1: from the release to the next leader's acquiring write.
+"""From the release to the next leader's acquiring write: ours in each client, client-go, and the floor beneath.
 
-Three processes each. `release` is stamped just before the PUT with an empty holder is sent, `acquired` when the answer
-to the successor's PUT is there. After each round the one that has resigned stands again.
+Three processes of each kind. `release` is stamped just before the PUT with an empty holder is sent, `acquired` when the
+answer to the successor's PUT is there. After each round the one that has resigned stands again. Ours and the floor take
+turns, so that both see the same machine; client-go's rounds, seconds long, go on beside them on many Leases.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.candidates import Kind, Troupe
+from bench.candidates import OTHER_CLIENTS, Kind, Troupe, peers, title
 from bench.ground import Ground
-from bench.rows.floor import floor
-from bench.table import Line, p50, p95
-from tests.clientgo import build as golang
+from bench.rows.floor import Floor
+from bench.table import Line
+from bench.targets import p50
 
 NAMES = ["a", "b", "c"]
+TURN = 10  # rounds of the floor, and then of ours
 
 
 def measure(ground: Ground) -> list[Line]:
-    """Ours one round after the other; client-go's rounds, seconds long, on many Leases beside it."""
-    lines = []
+    """Each kind; the ratios are what is to be reached."""
+    rounds = ground.pick(100, 30)
     with ThreadPoolExecutor() as pool:
-        leases = ground.pick(16, 10)
-        others = pool.submit(_client_go, ground, leases=leases, rounds=ground.pick(5, 2))
-        times = _ours(ground, rounds=ground.pick(100, 30))
-        lines.append(
-            Line(
-                what="release → next leader's acquiring write accepted",
-                values=times,
-                target="p50 ≤ 30 ms, p95 ≤ 100 ms",
-                reached=p50(times) <= 30 and p95(times) <= 100,
-                notes="3 processes",
-            )
-        )
-        if ground.clientgo is not None:
-            theirs = others.result()
-            ratio = f"3 processes; p50 is {p50(theirs) / p50(times):.0f} times ours"
-            lines.append(Line(what=f"client-go {golang.version()}, same run", values=theirs, notes=ratio))
-    bare = floor(ground, rounds=ground.pick(100, 30))
-    lines.append(
+        others = {kind: pool.submit(_beside, ground, kind) for kind in peers(ground)}
+        times, bare = in_turns(ground, rounds=rounds)
+        theirs = {kind: future.result() for kind, future in others.items()}
+    lines = [
         Line(
-            what="the floor: bare aiohttp, one process",
-            values=bare,
-            notes=f"ours is {p50(times) / p50(bare):.1f} times",
-        )
-    )
+            what="release → next leader, as a multiple of the floor",
+            values=[p50(times) / p50(bare)],
+            unit="×",
+            target="handover",
+            notes="the medians' ratio",
+        ),
+        Line(what="ours", values=times, plot="handover: ours"),
+        Line(what="the floor: bare aiohttp, two writes and one event", values=bare, plot="handover: the floor"),
+    ]
+    for kind in OTHER_CLIENTS:
+        other, _ = in_turns(ground, rounds=ground.pick(50, 20), kind=kind, bare=False)
+        notes = f"{p50(other) / p50(bare):.1f} times the floor"
+        lines.append(Line(what=title(kind), values=other, notes=notes, plot=f"handover: {title(kind)}"))
+    for kind, values in theirs.items():
+        ratio = p50(values) / p50(times)
+        lines += [
+            Line(what=f"faster than {title(kind)}", values=[ratio], unit="×", target="handover, client-go"),
+            Line(what=title(kind), values=values, plot=f"handover: {title(kind)}"),
+        ]
+    lines.append(Line(what="the electors of the kubernetes library", notes="release nothing: as after SIGKILL, below"))
     return lines
 
 
-def _ours(ground: Ground, *, rounds: int) -> list[float]:
+def in_turns(ground: Ground, *, rounds: int, kind: Kind = "ours", bare: bool = True) -> tuple[list[float], list[float]]:
+    """Milliseconds of ours and of the floor, some rounds of each in turns."""
     namespace = ground.control_plane.namespace("bench")
     (lease,) = ground.leases(namespace, "ours", 1)
-    with Troupe(ground, "ours", namespace, NAMES) as troupe:
-        return _rounds(troupe, lease, rounds, lambda: random.uniform(0.2, 0.4))
+    times: list[float] = []
+    floor: list[float] = []
+    with Troupe(ground, kind, namespace, NAMES) as troupe:
+        leader = begin(troupe, lease)
+        for _ in range(max(rounds // TURN, 1)):
+            if bare:
+                floor += asyncio.run(Floor(ground).measure(rounds=TURN))
+            more, leader = rounds_of(troupe, lease, TURN, lambda: random.uniform(0.1, 0.3), leader)
+            times += more
+    return times, floor
 
 
-def _client_go(ground: Ground, *, leases: int, rounds: int) -> list[float]:
-    if ground.clientgo is None:
-        return []
+def _beside(ground: Ground, kind: Kind) -> list[float]:
     namespace = ground.control_plane.namespace("bench")
+    leases, rounds = ground.pick(16, 10), ground.pick(5, 2)
     names = ground.leases(namespace, "theirs", leases)
-    kind: Kind = "client-go"
     with Troupe(ground, kind, namespace, NAMES) as troupe, ThreadPoolExecutor(leases) as pool:
-        # Two poll intervals and more, so that the release finds the standbys at no particular point of theirs.
-        results = pool.map(lambda name: _rounds(troupe, name, rounds, lambda: random.uniform(4.4, 8.8)), names)
-        return [value for values in results for value in values]
+
+        def one(lease: str) -> list[float]:
+            # Two poll intervals and more, so that the release finds the standbys at no particular point of theirs.
+            return rounds_of(troupe, lease, rounds, lambda: random.uniform(4.4, 8.8), begin(troupe, lease))[0]
+
+        return [value for values in pool.map(one, names) for value in values]
 
 
-def _rounds(troupe: Troupe, lease: str, rounds: int, pause: Callable[[], float]) -> list[float]:
+def begin(troupe: Troupe, lease: str) -> str:
+    """Let all stand; who leads."""
     for candidate in troupe.candidates:
         candidate.stand(lease)
-    leader = troupe.wait_for_leader(lease).by
+    return troupe.wait_for_leader(lease).by
+
+
+def rounds_of(
+    troupe: Troupe, lease: str, rounds: int, pause: Callable[[], float], leader: str
+) -> tuple[list[float], str]:
+    """Milliseconds of each round, and who leads in the end."""
     times = []
     for _ in range(rounds):
         time.sleep(pause())
@@ -87,4 +108,4 @@ def _rounds(troupe: Troupe, lease: str, rounds: int, pause: Callable[[], float])
         times.append((acquired.t - released.t) / 1e6)
         leader = acquired.by
         troupe[resigned].stand(lease)
-    return times
+    return times, leader

@@ -1,4 +1,4 @@
-"""For comparison with row 2: the same operator, stock `kopf run` with kopf's own peering and priorities."""
+"""For comparison with `sigterm`: the same operator, stock `kopf run` with kopf's own peering and priorities."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def measure(ground: Ground) -> list[Line]:
         verdict = operators.verdict()
     notes = f"{len(verdict.executions)} handler runs, {len(verdict.twice)} changes handled twice"
     return [
-        Line(what=f"kopf {release} peering: SIGTERM → first handler of the next", values=times, notes=notes),
+        Line(
+            what=f"kopf {release} peering: SIGTERM → first handler of the next",
+            values=times,
+            notes=notes,
+            plot="sigterm: kopf's peering",
+        ),
         overlaps(verdict, "kopf peering: two at work at once"),
     ]

@@ -1,4 +1,4 @@
-"""Row 8: from SIGTERM to the first handler of the next leader, with many objects; warm beside cold.
+"""From SIGTERM to the first handler of the next leader, with many objects; warm beside cold.
 
 Two processes of `kopf-leader run`; all objects are handled already, so that a promotion has nothing to do but to resume
 each of them. Without an index and with one; cold with an index only for as many objects as it ends with in time.
@@ -6,38 +6,50 @@ each of them. Without an index and with one; cold with an index only for as many
 
 from __future__ import annotations
 
-import json
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from bench import logs, machine
 from bench.ground import ROOT, Ground
-from bench.operators import OBJECTS, Operators
-from bench.table import Line, p95
+from bench.operators import Operators, create_handled
+from bench.table import Line
+from bench.targets import p50
 from kopf_leader.testing.processes import Replica
 
-HANDLERS = ROOT / "bench" / "warm" / "handlers.py"
-PADDING = "x" * 500
+HANDLERS = ROOT / "bench" / "handlers" / "resumed.py"
 COLD_INDEXED = 1000  # objects; kopf's own time for its index grows with their square
-PATIENCE = 300.0  # seconds
+IDLE = 6.0  # seconds: kopf's workers end after five
 
 
 def measure(ground: Ground) -> list[Line]:
     """Each size, each kind of standby."""
-    lines = []
-    for count in (200, 1000) if ground.quick else (200, 1000, 10000):
+    lines: list[Line] = []
+    firsts: dict[bool, dict[int, list[float]]] = {False: {}, True: {}}
+    for count in (200, 1000, 10000) if ground.full else (200, 1000):
         with Operators(ground, handlers=HANDLERS) as operators:
-            _create(operators, count)
+            create_handled(operators, count)
             for index in (False, True):
                 for warm in (True, False):
                     if warm or not index or count <= COLD_INDEXED:
-                        lines += _measure(ground, operators, count=count, index=index, warm=warm)
-    return lines
+                        more = _measure(ground, operators, count=count, index=index, warm=warm)
+                        if warm:
+                            firsts[index][count] = list(more[0].values)
+                        lines += more
+    return lines + [_growth(index, by_count) for index, by_count in firsts.items()]
+
+
+def _growth(index: bool, firsts: dict[int, list[float]]) -> Line:
+    least, most = min(firsts), max(firsts)
+    return Line(
+        what=f"warm, {_words(index)}: {most} objects / {least}",
+        values=[p50(firsts[most]) / p50(firsts[least])],
+        unit="×",
+        target="first handler, many",
+        notes="the medians' ratio",
+    )
 
 
 def _measure(ground: Ground, operators: Operators, *, count: int, index: bool, warm: bool) -> list[Line]:
     log = ground.folder / f"{operators.namespace}-{index}-{warm}"
-    log.touch()
     environment = {"OBJECTS": str(count), "LOG": str(log), "INDEX": "1" if index else ""}
     flags = ["--leader-election-warm-standby" if warm else "--no-leader-election-warm-standby"]
 
@@ -49,71 +61,38 @@ def _measure(ground: Ground, operators: Operators, *, count: int, index: bool, w
     last: list[float] = []
     memory = []
     leader = start()
-    _wait(log, leader, "resumed", count)
-    for _ in range(ground.pick(5, 3)):
+    logs.wait(log, leader, f"resumed-{count}")
+    for _ in range(ground.pick(7, 3)):
         standby = start()
         operators.wait_for_standby(standby)
         if warm and index:
-            _wait(log, standby, "indexed", count)
+            logs.wait(log, standby, f"indexed-{count}")
         elif warm:
             operators.wait_for_watch(standby)
-        time.sleep(6.0)  # kopf's workers end after five idle seconds
-        memory.append(_resident(standby))
+        time.sleep(IDLE)
+        memory.append(machine.resident(standby.pid))
         stopped = time.monotonic_ns()
         leader.stop()
-        times = [(_wait(log, standby, "resumed", number) - stopped) / 1e6 for number in (1, 100, count)]
+        times = [(logs.wait(log, standby, f"resumed-{number}") - stopped) / 1e6 for number in (1, 100, count)]
         for values, value in zip((first, hundredth, last), times, strict=True):
             values.append(value)
         leader.wait()
         leader = standby
     leader.stop()
     leader.wait()
-    what = f"{count} objects, {'an index' if index else 'no index'}, {'warm' if warm else 'cold'}"
+    how = "warm" if warm else "cold"
     return [
         Line(
-            what=f"SIGTERM → first handler of the next leader, {what}",
+            what=f"SIGTERM → first handler of the next leader, {count} objects, {_words(index)}, {how}",
             values=first,
-            target="p95 ≤ 150 ms" if warm else "",
-            reached=p95(first) <= 150 if warm else None,
+            target="first handler" if warm else "",
             notes=f"standby {max(memory):.0f} MB",
+            plot=f"sigterm: {how}, {_words(index)}: {count}",
         ),
         Line(what="its hundredth handler", values=hundredth),
         Line(what="its last handler", values=last),
     ]
 
 
-def _create(operators: Operators, count: int) -> None:
-    handled = json.dumps({"spec": {"padding": PADDING}}) + "\n"
-
-    def create(number: int) -> None:
-        body = {
-            "apiVersion": "kopf.dev/v1",
-            "kind": "KopfExample",
-            "metadata": {
-                "name": f"object-{number:05d}",
-                "annotations": {"kopf.zalando.org/last-handled-configuration": handled},
-            },
-            "spec": {"padding": PADDING},
-        }
-        operators.plane.admin.create(OBJECTS.format(operators.namespace), body)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(create, range(count)))
-
-
-def _wait(log: Path, replica: Replica, what: str, number: int) -> int:
-    """When this replica has done that for the so-manieth time, in nanoseconds."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        for line in log.read_text().splitlines():
-            pid, did, count, at = line.split()
-            if (int(pid), did, int(count)) == (replica.pid, what, number):
-                return int(at)
-        time.sleep(0.1)
-    raise TimeoutError(f"{replica.name} has not {what} {number} objects within {PATIENCE:g} s")
-
-
-def _resident(replica: Replica) -> float:
-    """The memory of its process, in MB."""
-    lines = Path(f"/proc/{replica.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+def _words(index: bool) -> str:
+    return "an index" if index else "no index"

@@ -1,4 +1,4 @@
-"""The operator of the warm row: every object is resumed; with INDEX set, it is indexed, too.
+"""An operator that resumes every object; with INDEX set, it indexes them, too.
 
 It writes down when its first, its hundredth and its last handler start, and when its index is complete.
 """
@@ -18,7 +18,7 @@ def note(what: str) -> None:
     counts[what] += 1
     if counts[what] in (1, 100, OBJECTS):
         with Path(LOG).open("a") as log:
-            log.write(f"{os.getpid()} {what} {counts[what]} {time.monotonic_ns()}\n")
+            log.write(f"{os.getpid()} {what}-{counts[what]} {time.monotonic_ns()}\n")
 
 
 @kopf.on.startup()
