@@ -41,6 +41,11 @@ def add_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n*/README\n```\n"
 
 
+def read_lists_again(app: Sphinx, *_: Any) -> list[str]:
+    """Pages with navigation are read anew each time: what it is made from is not their own text."""
+    return [app.config.root_doc, "examples/README", "tests/README"]
+
+
 def name_folders(app: Sphinx, doctree: nodes.document) -> None:
     """A folder of the repository has no page: its name stays, without a link."""
     here = (ROOT / app.env.docname).parent
@@ -57,6 +62,7 @@ def lead_in(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    app.connect("env-get-outdated", read_lists_again)
     app.connect("source-read", add_navigation)
     app.connect("doctree-read", name_folders)
     app.connect("build-finished", lead_in)
