@@ -16,7 +16,7 @@ PAGES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "
 def test_the_make_targets_exist() -> None:
     """The two commands of the README do all the set-up: each target that is shown exists."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^make (\w+)", readme, re.MULTILINE))
+    targets = set(re.findall(r"^\$ make (\w+)", readme, re.MULTILINE))
     assert {"demo", "test"} <= targets
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
