@@ -74,7 +74,7 @@ def added(text: str) -> list[str]:
 def check_command(line: str) -> None:
     """Raises for a command that is not as it is written."""
     for part in line.split(" | "):
-        words = shlex.split(part, comments=True)
+        words = shlex.split(part.removeprefix(".venv/bin/"), comments=True)
         while words and "=" in words[0]:
             words.pop(0)
         if words[0] == "kubectl" and "--" in words:
