@@ -20,7 +20,7 @@ demo: $(READY) ## See three replicas of an operator hand over to each other, wit
 	@$(BIN)/kopf-leader demo
 
 docs: $(READY) ## Build the documentation as a site in build/site
-	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --write-all -c docs -d build/doctrees . build/site
 	@echo "Open build/site/index.html."
 
 test: $(READY) ## Run all rings of tests, the cheap ones first, and say which ran

@@ -46,8 +46,8 @@ def described() -> Mapping[str, str]:
 
 
 def meaning(option: Option) -> str:
-    """The flag's help, or else what `enable()` says."""
-    text = option.help or described()[option.name]
+    """The flag's help, or else what `enable()` says, without the default at its end, which has a column."""
+    text = re.sub(r"; by default [^;.]+\.?$", "", option.help or described()[option.name])
     return text[0].upper() + text[1:].rstrip(".;") + "."
 
 

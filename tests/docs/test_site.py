@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("site")  # which is built once
 LOADS = {"script": "src", "img": "src", "iframe": "src", "object": "data", "link": "href", "image": "href"}
 
 
