@@ -1,6 +1,7 @@
 """docs/troubleshooting.md: every line that it quotes can be said, and every reason for the end of a term is there."""
 
 import re
+from itertools import chain
 
 import pytest
 
@@ -10,12 +11,13 @@ from tests.docs.reference import DOCS
 
 PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^```text\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
-OPERATIONS = re.findall(
-    r"^ {4}((?:Became|Stops) .*)$", (DOCS / "operations.md").read_text(encoding="utf-8"), re.MULTILINE
-)
+INDENTED = {
+    name: re.findall(r"^ {4}((?:[A-Z]|pod-).*)$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE)
+    for name in ("operations.md", "migrating-from-peering.md")
+}
 
 
-@pytest.mark.parametrize("line", [*LINES, *OPERATIONS], ids=lambda line: line[:40])
+@pytest.mark.parametrize("line", [*LINES, *chain(*INDENTED.values())], ids=lambda line: line[:40])
 def test_each_line_is_one_that_the_code_says(line):
     """The exact line: word by word a message of the code, but for the names and numbers in it."""
     assert quoted(line)
@@ -24,7 +26,7 @@ def test_each_line_is_one_that_the_code_says(line):
 def test_enough_is_quoted():
     """The page is about log lines."""
     assert len(LINES) > 25
-    assert len(OPERATIONS) == 2
+    assert [len(lines) for lines in INDENTED.values()] == [4, 4]
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -1,6 +1,8 @@
 """docs/tutorial.md: what it tells the reader to do is done, and what it says is printed is printed."""
 
+import contextlib
 import os
+import random
 import re
 import resource
 import socket
@@ -25,12 +27,21 @@ def without_cores():
     resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
+def free_port() -> int:
+    """A port that is free, and that no connection is given by chance before it is used."""
+    while True:
+        with socket.socket() as one:
+            port = random.randrange(20_000, 32_000)
+            with contextlib.suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                return port
+
+
 def test_the_reader_sees_a_failover(tmp_path):
     """Step by step, in four terminals: who leads, who stands by, and that each one goes on after the other."""
     (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     (tmp_path / "handlers.py").write_text(code)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     environment = {**os.environ, "PYTHONPATH": str(Path(DOCS).parent), "COLUMNS": "200"}
     environment |= {f"KOPF_RUN_LEADER_ELECTION_{name}": value for name, value in FASTER.items()}
     terminals: dict[str, Terminal] = {}
