@@ -24,6 +24,8 @@ myst_heading_anchors = 4  # as GitHub's, which the links are written for
 nitpicky = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_use_index = False
 html_show_sphinx = False
