@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster matrix lint bench bench-full clean
+.PHONY: help demo docs test test-cluster matrix lint bench bench-full clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -18,6 +18,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY) ## See three replicas of an operator hand over to each other, without a cluster
 	@$(BIN)/kopf-leader demo
+
+docs: $(READY) ## Build the documentation as a site in build/site
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --write-all -c docs -d build/doctrees . build/site
+	@echo "Open build/site/index.html."
 
 test: $(READY) ## Run all rings of tests, the cheap ones first, and say which ran
 	@$(BIN)/python -m tests.rings

@@ -47,7 +47,7 @@ RINGS = (
         "the Helm chart, rendered: does it keep its promises, and refuse what contradicts itself?",
         maker="tests.chart.programs",
     ),
-    Ring("docs", "the documentation: does it say what the code says?", workers=0),
+    Ring("docs", "the documentation: does it say what the code says?"),
     Ring("cli", "the command line, the environment, the examples; the commands on both API servers", real=True),
     Ring("security", "rights, secrets, hostile Leases, hostile clients of the endpoints: what can they do?", real=True),
     Ring("scripts", "without kopf, and by other clients: whole processes on both API servers", real=True),

@@ -194,7 +194,12 @@ OPTIONS = {
             metavar="DURATION",
             help="The pause between renewals, and between attempts; by default 2s.",
         ),
-        Option(name="request_timeout", title="request time-out", read=_duration),
+        Option(
+            name="request_timeout",
+            title="request time-out",
+            read=_duration,
+            help="The longest that one request for the Lease may take.",
+        ),
         Option(
             name="takeover",
             title="takeover",

@@ -66,7 +66,7 @@ class _Counts:
         self.handovers = Histogram(
             "kopf_leader_handover_seconds",
             "From the sight of a released Lease to open handlers here. Above a second: look at the latency of the API "
-            "server, and for what blocks the operator's event loop while it stands by.",
+            "server, at slow hooks of started_leading, and for what blocks the operator's event loop on a standby.",
             ["name"],
             buckets=HANDOVERS,
             registry=None,

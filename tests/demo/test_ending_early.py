@@ -2,9 +2,12 @@
 
 import os
 import signal
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from kopf_leader.cli.demonstration.replicas import Member, Team
 from tests.demo.conftest import wait_until
 
 
@@ -66,3 +69,13 @@ def test_a_lease_duration_that_will_not_do(demo):
     assert "pass --lease-duration 3s or more" in run.output
     assert "Traceback" not in run.output
     assert run.left() == []
+
+
+def test_who_is_leaving_is_asked_once():
+    """A second SIGTERM would end the process on the spot, in the middle of its leaving: the demo sends none."""
+    sent = []
+    process = SimpleNamespace(stop=lambda: sent.append("TERM"), alive=True, pid=1)
+    member = Member(name="A", proxy=None, kubeconfig=Path(), process=process)
+    for _ in range(2):
+        Team.ask_to_leave(None, member)
+    assert sent == ["TERM"]

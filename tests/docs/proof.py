@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.docs.blocks import filled
 from tests.docs.proof_numbers import numbers
 from tests.protocol.walk import proof as walk
 from tests.protocol.walk.flaws import flaws
@@ -232,13 +233,7 @@ def laws() -> str:
 
 def written(page: str) -> str:
     """The page with the blocks of now."""
-    for name, text in {
-        "claim": claim(), "not claimed": not_claimed(), "numbers": numbers(), "laws": laws(),
-    }.items():  # fmt: skip
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, _, rest = page.partition(begin)
-        page = f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}"
-    return page
+    return filled(page, {"claim": claim(), "not claimed": not_claimed(), "numbers": numbers(), "laws": laws()})
 
 
 if __name__ == "__main__":

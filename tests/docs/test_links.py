@@ -58,6 +58,14 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(path), f"{page.relative_to(ROOT)} links to {link}, and there is no such heading"
 
 
+def test_links_elsewhere_are_well_formed() -> None:
+    """By https, to a host, and without what belongs to the sentence; whether they lead somewhere no test asks."""
+    every = [link for page in pages() for link in links(page) if re.match(r"[a-z]+:", link)]
+    assert every
+    for link in every:
+        assert re.fullmatch(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[^\s]*[^\s.,;:])?", link), link
+
+
 def test_the_index_has_every_page() -> None:
     """docs/README.md leads to each page of docs/, once, in a line that says what it is for."""
     index = (DOCS / "README.md").read_text(encoding="utf-8")

@@ -128,10 +128,11 @@ class Team:
         return member
 
     def ask_to_leave(self, member: Member) -> None:
-        """SIGTERM."""
-        member.asked = "SIGTERM"
-        if member.process:
-            member.process.stop()
+        """SIGTERM, once: a second one would end it on the spot (L20)."""
+        if member.asked != "SIGTERM":
+            member.asked = "SIGTERM"
+            if member.process:
+                member.process.stop()
 
     async def kill(self, member: Member) -> None:
         """SIGKILL; returns when it is dead."""
