@@ -220,7 +220,8 @@ def test_names_fit(release: str):
 def test_names_stay_texts(name: str):
     """A name that YAML takes for a number, a truth or nothing is a text all the same."""
     override = {"nameOverride": name} if name.isalpha() else {"fullnameOverride": "op"}
-    also = {**override, "serviceAccount": {"name": name}, "leaderElection": {"id": name, "namespace": name}}
+    election = {"id": name, "namespace": name, "takeover": "evidence"}
+    also = {**override, "serviceAccount": {"name": name}, "leaderElection": election}
     objects = render(CI[1], release=name, namespace=name, also=also)
 
     def texts(node: Any, key: str = "") -> None:

@@ -10,6 +10,7 @@
   "KOPF_RUN_LEADER_ELECTION_RENEW_DEADLINE" "leaderElection.renewDeadline"
   "KOPF_RUN_LEADER_ELECTION_RETRY_PERIOD" "leaderElection.retryPeriod"
   "KOPF_RUN_LEADER_ELECTION_DRAIN_TIMEOUT" "leaderElection.drainTimeout"
+  "KOPF_RUN_LEADER_ELECTION_TAKEOVER" "leaderElection.takeover"
   "KOPF_RUN_HEALTH_PROBE_BIND_ADDRESS" "health.port"
   "KOPF_RUN_METRICS_BIND_ADDRESS" "metrics.enabled and metrics.port"
   "KOPF_RUN_CLUSTERWIDE" "scope.clusterWide"
