@@ -11,7 +11,6 @@ from bench import logs
 from bench.ground import ROOT, Ground
 from bench.operators import LEASE, Operators, create_handled
 from bench.table import Line
-from bench.targets import p50
 
 HANDLERS = ROOT / "bench" / "handlers" / "started.py"
 WAYS = ("kopf run", "kopf-leader run", "kopf run, kopf_leader.auto")
@@ -30,10 +29,9 @@ def measure(ground: Ground) -> list[Line]:
     for moment, words in MOMENTS.items():
         for way in WAYS[1:]:
             passed, computed = (_added(found, way, what) for what in (moment, f"{moment}-processor"))
-            notes = f"{p50(computed):.0f} ms of processor time"
-            lines.append(
-                Line(what=f"`{way}` adds, until {words}", values=passed, target="start-up", notes=notes),
-            )
+            what = f"`{way}` adds, until {words}"
+            lines.append(Line(what=what, values=passed, target="start-up"))
+            lines.append(Line(what=f"{what}: processor time", values=computed, target="start-up"))
         alone = [one[moment] for one in found["kopf run"][1:]]
         lines.append(Line(what=f"`kopf run` alone, until {words}", values=alone))
     return lines
