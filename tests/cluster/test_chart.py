@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.real import NODES
 from tests.cluster.release import DEPLOYMENT, NAME, Release
 
 pytestmark = pytest.mark.timeout(480)
@@ -65,6 +67,22 @@ def test_a_killed_leader_is_replaced(release: Release):
         _, successor = release.leader(other_than=leader)
     assert successor is standby
     release.wait_until(lambda: release.ready() == 2, "the restarted container to be ready")
+    release.conclude()
+
+
+@pytest.mark.skipif(os.environ.get(NODES) != "kubelet", reason="only a real kubelet reports last words")
+def test_a_killed_leader_is_replaced_on_proof_of_its_death(release: Release):
+    """L6: with takeover=evidence and a Lease of two minutes, the kubelet's report is enough."""
+    timings = {"leaseDuration": "120s", "renewDeadline": "100s", "retryPeriod": "1s", "drainTimeout": "3s"}
+    release.install(leaderElection={**timings, "takeover": "evidence"})
+    release.create(2)
+    for _ in range(2):
+        _, leader = release.leader()
+        release.wait_until(lambda: release.ready() == 2, "both to be ready")
+        with release.handover("killed, on proof of death"):
+            leader.kill()
+            release.create(3)
+            release.leader(other_than=leader)
     release.conclude()
 
 
