@@ -5,6 +5,7 @@ python -m tests.rings protocol   these rings only
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,9 @@ def main(names: Sequence[str]) -> int:
     if unknown := set(names) - {ring.name for ring in RINGS}:
         print(f"There is no ring {', '.join(sorted(unknown))}: choose from {', '.join(ring.name for ring in RINGS)}.")
         return 2
+    # A shell that runs this in the background lets it ignore these, which every process of the tests would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     rings = [ring for ring in RINGS if not names or ring.name in names]
     results = [Result(ring) for ring in rings]
     built = False
