@@ -98,6 +98,8 @@ def test_the_kubelet_reads_the_last_words():
         pytest.param(reported(state=ended(WORDS), shareProcessNamespace=True), id="shareProcessNamespace"),
         pytest.param(reported(state=ended(WORDS), hostPID=True), id="hostPID"),
         pytest.param(reported(state=ended(WORDS, reason="ContainerStatusUnknown")), id="container unknown"),
+        pytest.param(reported(last=ended(WORDS, reason="Unknown", exitCode=255)), id="lost by its runtime"),
+        pytest.param(reported(last=ended(WORDS, reason="StartError", exitCode=128)), id="its start was given up"),
         pytest.param(
             reported(
                 state=ended(
