@@ -36,7 +36,7 @@ The first is the kubelet's; the second is containerd's, for a container whose ta
 or of the machine (`restart.go`); the others tell of a start that failed, and there last words contradict it.
 """
 _LIFE = re.compile(
-    r"(?P<pod>.+)_[0-9a-f]{10}"
+    r"(?P<pod>[a-z0-9][-a-z0-9.]*)_[0-9a-f]{10}"  # it is asked for under this name: nothing else may stand there
     r"\.(?P<place>[0-9a-f]{16})\.(?P<run>[0-9a-f]{8})\.(?P<boot>[0-9a-f]{8})\.(?P<start>[0-9a-f]{1,16})"
 )
 

@@ -46,7 +46,14 @@ def test_an_identity_with_a_life_is_read_back():
     assert pod == POD
     assert life == Life(place=place_of(UID, "operator"), run="0a1b2c3d", boot="9f8e7d6c", start=4711)
     assert Settings(name="op", namespace="ns", identity=identity(pod="p" * 190)).identity
-    for other in ("op_5f0c9a1e77", "somebody", "", f"{HOLDER}.more", HOLDER.upper()):
+    for other in (
+        "op_5f0c9a1e77",
+        "somebody",
+        "",
+        f"{HOLDER}.more",
+        HOLDER.upper(),
+        identity(pod="../../services/x/proxy/y"),
+    ):
         assert life_in(other) is None
 
 
