@@ -13,6 +13,7 @@ from contextlib import aclosing
 from kopf_leader.clients.base import JSON, LeaseClient, PodClient
 from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE
 from kopf_leader.elector.place import Unprovable, find_place, is_marked, leave_mark
+from kopf_leader.elector.requests import given_up_within
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.evidence import life_in, lived_before, told_dead
 from kopf_leader.protocol.plain import plain
@@ -92,14 +93,15 @@ class Witness:
         while True:
             failure: Exception | None = None
             try:
-                async with asyncio.timeout(self._settings.attempt_timeout):
-                    pod = await client.read_pod(namespace, name)
-                if self._judged(pod, tenure):
-                    return
-                async with aclosing(client.watch_pod(namespace, name, str(version_of(pod)))) as events:
-                    async for event in events:
-                        if event.kind != "BOOKMARK" and self._judged(event.object, tenure):
-                            return
+                with given_up_within():
+                    async with asyncio.timeout(self._settings.attempt_timeout):
+                        pod = await client.read_pod(namespace, name)
+                    if self._judged(pod, tenure):
+                        return
+                    async with aclosing(client.watch_pod(namespace, name, str(version_of(pod)))) as events:
+                        async for event in events:
+                            if event.kind != "BOOKMARK" and self._judged(event.object, tenure):
+                                return
             except LeaseAPIError as error:
                 if error.status == 403:
                     self._warn("right", f"Takeover by evidence has to wait for expiries: {error}")

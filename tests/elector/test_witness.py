@@ -25,7 +25,7 @@ class Pods:
 
     def __init__(self) -> None:
         self.pod: Any = reported(**RUNNING)
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
         self.news: asyncio.Queue[WatchEvent | Exception | None] = asyncio.Queue()
         self.requests: Counter[str] = Counter()
         self.watching = 0
@@ -242,6 +242,19 @@ def test_a_broken_look_at_pods_costs_one_request_in_a_retry_period(scene: Any) -
         await asyncio.sleep(100)
         assert 30 < pods.requests["get pod"] < 70
         assert one.follower.leading
+
+    scene(play)
+
+
+def test_a_look_that_is_cancelled_from_within_its_client_is_tried_again(scene: Any) -> None:
+    """L17: a client, or a log-in handler, may cancel what nobody has asked it to: that is a failure, and no end."""
+
+    async def play(world: Any, pods: Pods) -> None:
+        pods.fault = asyncio.CancelledError()
+        await leads(world)
+        world.join(OTHER, takeover="evidence")
+        await asyncio.sleep(100)
+        assert pods.requests["get pod"] > 30
 
     scene(play)
 
