@@ -136,6 +136,7 @@ def _latest(state: State, sight: Sight, *, read: bool) -> Latest:
         return replace(latest, gapless=latest.gapless and not read and not other)
     before = state.sight  # back from somebody else's record it is no renewal: a holder renews its own, others put back
     renewed = before is not None and tenure_of(before) == now and before.record != sight.record
+    renewed = renewed and state.dead != now  # nor do the dead
     return replace(latest, gapless=latest.gapless or renewed)
 
 

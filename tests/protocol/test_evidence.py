@@ -347,3 +347,30 @@ def test_l6_a_holder_that_does_not_count_was_seen_all_the_same():
     c.feed(proof)
     world.run_for(5)
     assert not c.open
+
+
+def test_l6_the_dead_do_not_renew():
+    """L6: who is known to be dead closes no gap: what looks like its renewal was put back, or has landed late."""
+    world, a, b = two(good)
+    c = world.add("c")
+    world.run_for(1)
+    early, proof = dict(world.store.lease["spec"]), proof_for(c)
+    world.run_for(2)
+    late = dict(world.store.lease["spec"])
+    assert early != late
+    isolate(c)
+    a.crash()
+    b.feed(proof)
+    world.wait_for(lambda: b.open, within=1)
+    isolate(b)
+    world.store.restore(early)
+    c.deafen()
+    c.heal()
+    c.break_watch()
+    c.heal()
+    world.run_for(4)
+    c.feed(proof)
+    world.store.restore(late)
+    world.run_for(1)
+    assert b.open
+    assert not c.open
