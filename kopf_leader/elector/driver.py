@@ -218,7 +218,7 @@ class Driver:
     async def _close(self) -> None:
         try:
             if self._witness is not None:
-                await self._witness.close()
+                await self._witness.close(over=self.state.over)
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._observer.end()
         finally:

@@ -6,8 +6,10 @@ The kubelet mounts one file of its own into each container, for the termination 
 from the kubelet itself, whatever the pod's author has put into variables.
 """
 
+import hashlib
 import os
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,29 @@ class Place:
         """Write the last words beforehand: a process that is killed says nothing. Raises OSError."""
         with self.message.open("a", encoding="utf-8") as message:
             message.write(("\n" if message.tell() else "") + last_words(identity) + "\n")
+
+
+def leave_mark(identity: str) -> socket.socket:
+    """Be found by `is_marked` until this is closed, or the process has ended: the kernel sees to it. Raises OSError.
+
+    It is an abstract socket: those who share a network see its name, and the containers of a pod do.
+    """
+    mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        mark.bind(_mark(identity))
+    except OSError:
+        mark.close()
+        raise
+    return mark
+
+
+def is_marked(identity: str) -> bool:
+    """Whether a process of this identity is alive in this pod; also where it cannot be told."""
+    try:
+        leave_mark(identity).close()
+    except OSError:
+        return True  # its name is taken, or this is no place for such names
+    return False
 
 
 def find_place(proc: Path | None = None, *, pid: int | None = None) -> Place:
@@ -68,6 +93,10 @@ def _find(proc: Path, pid: int) -> Place:
     stat = (proc / "1/stat").read_text(encoding="utf-8", errors="replace")
     start = int(stat.rpartition(")")[2].split()[_STARTED])
     return Place(life=Life(place=place_of(uid, container), run=run, boot=boot, start=start), message=message)
+
+
+def _mark(identity: str) -> str:
+    return "\0kopf-leader/" + hashlib.sha256(identity.encode()).hexdigest()[:32]  # the kernel takes 107 bytes
 
 
 def _messages(mountinfo: str) -> list[tuple[str, str, str, Path]]:

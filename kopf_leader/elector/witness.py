@@ -6,12 +6,14 @@ beside those of the Lease. Whatever fails here leaves everything as it is withou
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from kopf_leader.clients.base import JSON, LeaseClient, PodClient
 from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE
-from kopf_leader.elector.place import Unprovable, find_place
+from kopf_leader.elector.place import Unprovable, find_place, is_marked, leave_mark
+from kopf_leader.elector.requests import given_up_within
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.evidence import life_in, lived_before, told_dead
 from kopf_leader.protocol.plain import plain
@@ -20,6 +22,8 @@ from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Dead, Event, State, Tenure, Wish, tenure_of
 
 logger = logging.getLogger("kopf_leader")
+
+_MARKS: list[socket.socket] = []  # of elections that were cut off: what they have let start may still run
 
 
 class Witness:
@@ -40,11 +44,14 @@ class Witness:
         self._tenure: Tenure | None = None
         self._following: asyncio.Task[None] | None = None
         self._said: set[str] = set()
+        self._mark: socket.socket | None = None
 
     def begin(self) -> None:
         """Leave word, so that others can learn of the death of this process."""
         try:
-            find_place().leave_word(self._settings.identity)
+            place = find_place()
+            self._mark = leave_mark(self._settings.identity)
+            place.leave_word(self._settings.identity)
         except (Unprovable, OSError) as error:
             self._warn("own", f"Nobody will be able to prove the death of this process, as {error}: it is waited for.")
         if self._client is None:
@@ -59,13 +66,17 @@ class Witness:
         self._stop()
         if tenure is None:
             return
-        if lived_before(self._settings.identity, tenure.holder):
+        if lived_before(self._settings.identity, tenure.holder) and not is_marked(tenure.holder):
             self._tell(tenure, "it was an earlier run of this container")
         elif self._client is not None and (found := life_in(tenure.holder)) is not None:
             self._following = asyncio.create_task(self._follow(self._client, found[0], tenure), name="witness")
 
-    async def close(self) -> None:
-        """Follow nobody any more."""
+    async def close(self, *, over: bool) -> None:
+        """Follow nobody any more. The mark stays for as long as the process, unless nothing is held: `over`."""
+        if over and self._mark is not None:
+            self._mark.close()
+        elif self._mark is not None:
+            _MARKS.append(self._mark)
         task = self._stop()
         if task is not None:
             await asyncio.wait({task})
@@ -82,14 +93,15 @@ class Witness:
         while True:
             failure: Exception | None = None
             try:
-                async with asyncio.timeout(self._settings.attempt_timeout):
-                    pod = await client.read_pod(namespace, name)
-                if self._judged(pod, tenure):
-                    return
-                async with aclosing(client.watch_pod(namespace, name, str(version_of(pod)))) as events:
-                    async for event in events:
-                        if event.kind != "BOOKMARK" and self._judged(event.object, tenure):
-                            return
+                with given_up_within():
+                    async with asyncio.timeout(self._settings.attempt_timeout):
+                        pod = await client.read_pod(namespace, name)
+                    if self._judged(pod, tenure):
+                        return
+                    async with aclosing(client.watch_pod(namespace, name, str(version_of(pod)))) as events:
+                        async for event in events:
+                            if event.kind != "BOOKMARK" and self._judged(event.object, tenure):
+                                return
             except LeaseAPIError as error:
                 if error.status == 403:
                     self._warn("right", f"Takeover by evidence has to wait for expiries: {error}")

@@ -29,8 +29,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 LAST_WORDS = "kopf-leader: "
+UNSEEN_ENDS = ("ContainerStatusUnknown", "Unknown", "StartError", "ContainerCannotRun")
+"""Reasons of ends that nobody has seen: concluded from what is missing, or from a start that was given up.
+
+The first is the kubelet's; the second is containerd's, for a container whose task is missing after a restart of its own
+or of the machine (`restart.go`); the others tell of a start that failed, and there last words contradict it.
+"""
 _LIFE = re.compile(
-    r"(?P<pod>.+)_[0-9a-f]{10}"
+    r"(?P<pod>[a-z0-9][-a-z0-9.]*)_[0-9a-f]{10}"  # it is asked for under this name: nothing else may stand there
     r"\.(?P<place>[0-9a-f]{16})\.(?P<run>[0-9a-f]{8})\.(?P<boot>[0-9a-f]{8})\.(?P<start>[0-9a-f]{1,16})"
 )
 
@@ -89,7 +95,7 @@ def told_dead(pod: object, holder: str) -> bool:
     """Whether this pod, as its kubelet reports it, shows that the holder's run of its container is over.
 
     A pod that is marked Failed, being deleted or gone shows nothing: others than the kubelet do that. Nor does a
-    container that the kubelet has lost (reason ContainerStatusUnknown), for nobody has read its last words.
+    container that the kubelet or its runtime has lost (`UNSEEN_ENDS`), for nobody has seen it end.
     """
     found = life_in(holder)
     metadata, status, spec = _part(pod, "metadata"), _part(pod, "status"), _part(pod, "spec")
@@ -113,7 +119,7 @@ def _ends(container: object) -> Iterator[Mapping[str, object]]:
 
 def _is_over(ended: Mapping[str, object], holder: str) -> bool:
     message, container = ended.get("message"), ended.get("containerID")
-    if not isinstance(message, str) or not container or ended.get("reason") == "ContainerStatusUnknown":
+    if not isinstance(message, str) or not container or ended.get("reason") in UNSEEN_ENDS:
         return False
     # The runtime's own words, if it has any, are put before: kubelet `kuberuntime_container.go`, toKubeContainerStatus.
     return any(line == last_words(holder) or line.endswith(": " + last_words(holder)) for line in message.splitlines())

@@ -130,8 +130,13 @@ def _latest(state: State, sight: Sight, *, read: bool) -> Latest:
     if latest.tenure.uid == now.uid and latest.tenure.transitions < now.transitions:
         return Latest(tenure=now, gapless=not read)
     if read or latest.tenure != now:
-        return replace(latest, gapless=latest.gapless and not read)
-    renewed = state.sight is not None and state.sight.record != sight.record
+        # Not everybody counts: a hand, or another library. Which of two holds with one number is the later is unknown.
+        uncounted = (now.uid, now.transitions) == (latest.tenure.uid, latest.tenure.transitions)
+        other = uncounted and now.holder not in ("", latest.tenure.holder)
+        return replace(latest, gapless=latest.gapless and not read and not other)
+    before = state.sight  # back from somebody else's record it is no renewal: a holder renews its own, others put back
+    renewed = before is not None and tenure_of(before) == now and before.record != sight.record
+    renewed = renewed and state.dead != now  # nor do the dead
     return replace(latest, gapless=latest.gapless or renewed)
 
 
@@ -156,7 +161,7 @@ def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sen
         return state
     latest = None if state.latest is None else replace(state.latest, gapless=False)
     forgotten = replace(state, version=0, sight=None, hold=None, doubtful=(), refused=None, latest=latest)
-    return _see(settings, forgotten, now, sight)
+    return _see(settings, forgotten, now, sight, sent_at)
 
 
 def _mine(state: State) -> Iterator[tuple[Write, str | None]]:

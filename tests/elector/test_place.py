@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kopf_leader.elector.identity import make_identity
-from kopf_leader.elector.place import Unprovable, find_place
+from kopf_leader.elector.place import Unprovable, find_place, is_marked, leave_mark
 from kopf_leader.protocol.evidence import Life, last_words, life_in, place_of
 from kopf_leader.protocol.settings import Settings
 
@@ -120,3 +120,11 @@ def test_last_words_are_added_to_what_is_there(proc: Make, tmp_path: Path) -> No
     place.leave_word("op_2")
     assert last_words("op_1") in place.message.read_text().splitlines()
     assert last_words("op_2") in place.message.read_text().splitlines()
+
+
+def test_who_is_alive_in_this_pod_is_marked() -> None:
+    """L6: the kernel tells who is still there, for as long as it is; nobody else is meant."""
+    with leave_mark("op_review-1"):
+        assert is_marked("op_review-1")
+        assert not is_marked("op_review-2")
+    assert not is_marked("op_review-1")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kopf_leader.clients.base import PodClient, WatchEvent
+from kopf_leader.elector.place import leave_mark
 from kopf_leader.errors import LeaseAPIError
 from tests.elector.memory import MemoryClient
 from tests.protocol.test_evidence import POD, WORDS, ended, identity, reported
@@ -24,7 +25,7 @@ class Pods:
 
     def __init__(self) -> None:
         self.pod: Any = reported(**RUNNING)
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
         self.news: asyncio.Queue[WatchEvent | Exception | None] = asyncio.Queue()
         self.requests: Counter[str] = Counter()
         self.watching = 0
@@ -109,6 +110,21 @@ def test_a_later_run_of_the_same_container_takes_over_at_once(scene: Any, caplog
         assert await world.until(lambda: two.follower.leading) < 0.1
         assert not pods.requests
         assert "is dead: it was an earlier run of this container" in caplog.text
+
+    scene(play)
+
+
+def test_an_earlier_run_that_is_still_there_is_waited_for(scene: Any) -> None:
+    """L6: kubelets may start a container twice (kubernetes#139670); then the earlier run is alive, and leads."""
+
+    async def play(world: Any, pods: Pods) -> None:
+        one = await leads(world)
+        with leave_mark(FIRST):
+            two = world.join(SECOND, takeover="evidence")
+            await asyncio.sleep(60)
+            assert one.follower.leading
+            assert not two.follower.leading
+            assert pods.requests == {"get pod": 1, "watch pod": 1}
 
     scene(play)
 
@@ -226,6 +242,19 @@ def test_a_broken_look_at_pods_costs_one_request_in_a_retry_period(scene: Any) -
         await asyncio.sleep(100)
         assert 30 < pods.requests["get pod"] < 70
         assert one.follower.leading
+
+    scene(play)
+
+
+def test_a_look_that_is_cancelled_from_within_its_client_is_tried_again(scene: Any) -> None:
+    """L17: a client, or a log-in handler, may cancel what nobody has asked it to: that is a failure, and no end."""
+
+    async def play(world: Any, pods: Pods) -> None:
+        pods.fault = asyncio.CancelledError()
+        await leads(world)
+        world.join(OTHER, takeover="evidence")
+        await asyncio.sleep(100)
+        assert pods.requests["get pod"] > 30
 
     scene(play)
 

@@ -46,7 +46,14 @@ def test_an_identity_with_a_life_is_read_back():
     assert pod == POD
     assert life == Life(place=place_of(UID, "operator"), run="0a1b2c3d", boot="9f8e7d6c", start=4711)
     assert Settings(name="op", namespace="ns", identity=identity(pod="p" * 190)).identity
-    for other in ("op_5f0c9a1e77", "somebody", "", f"{HOLDER}.more", HOLDER.upper()):
+    for other in (
+        "op_5f0c9a1e77",
+        "somebody",
+        "",
+        f"{HOLDER}.more",
+        HOLDER.upper(),
+        identity(pod="../../services/x/proxy/y"),
+    ):
         assert life_in(other) is None
 
 
@@ -98,6 +105,8 @@ def test_the_kubelet_reads_the_last_words():
         pytest.param(reported(state=ended(WORDS), shareProcessNamespace=True), id="shareProcessNamespace"),
         pytest.param(reported(state=ended(WORDS), hostPID=True), id="hostPID"),
         pytest.param(reported(state=ended(WORDS, reason="ContainerStatusUnknown")), id="container unknown"),
+        pytest.param(reported(last=ended(WORDS, reason="Unknown", exitCode=255)), id="lost by its runtime"),
+        pytest.param(reported(last=ended(WORDS, reason="StartError", exitCode=128)), id="its start was given up"),
         pytest.param(
             reported(
                 state=ended(
@@ -264,3 +273,104 @@ def test_l6_a_fresh_candidate_may_go_by_its_first_sight():
     assert not a.open
     a.feed(proof_for(a))
     assert world.wait_for(lambda: a.open, within=1) < 0.1
+
+
+def test_l6_a_return_to_an_earlier_hold_is_no_renewal():
+    """L6: what the watch shows after another holder's record was put back by somebody: it closes no gap."""
+    world, a, b = two(good)
+    c = world.add("c")
+    world.run_for(1)
+    saved, proof = dict(world.store.lease["spec"]), proof_for(c)
+    isolate(c)
+    a.crash()
+    b.feed(proof)
+    world.wait_for(lambda: b.open, within=1)
+    isolate(b)
+    world.store.restore({**saved, "holderIdentity": "x_0", "leaseTransitions": 0})  # in two steps: first a draft
+    c.deafen()
+    c.heal()
+    c.break_watch()
+    c.heal()
+    world.run_for(4)
+    world.store.restore(saved)
+    world.run_for(0.5)
+    c.feed(proof)
+    world.run_for(2)
+    assert b.open
+    assert not c.open
+
+
+def test_l6_a_read_of_the_past_may_have_skipped_a_later_hold():
+    """L6: what is believed after a restored backup was read, so holds may have been missed before it."""
+    world, checker = stage(takeover="evidence")
+    a, c = lead(world, "a"), world.add("c")
+    world.run_for(60)
+    isolate(c)
+    a.crash()
+    world.store.version = 50
+    checker.tokens.clear()
+    world.store.changes.clear()
+    world.store.edit(metadata={"labels": {"restored": "from a backup"}})
+    b = world.add("b")
+    world.wait_for(lambda: b.open, within=20)
+    saved = dict(world.store.lease["spec"])
+    c.deafen()
+    c.heal()
+    c.break_watch()
+    c.heal()
+    world.wait_for(lambda: c.state.older_since is not None, within=20)
+    proof = proof_for(b)
+    b.crash()
+    d = world.add("d")
+    world.run_for(1)
+    d.feed(proof)
+    world.wait_for(lambda: d.open, within=1)
+    world.run_for(10)
+    isolate(d)
+    world.store.restore(saved)
+    world.wait_for(lambda: c.state.older_since is None, within=20)
+    c.feed(proof)
+    world.run_for(0.5)
+    assert d.open
+    assert not c.open
+
+
+def test_l6_a_holder_that_does_not_count_was_seen_all_the_same():
+    """L6: of two holds with the same transitions nobody can say which is the later; so neither is proved the latest."""
+    world, a, c = two(good)
+    saved, proof = dict(world.store.lease["spec"]), proof_for(c)
+    a.crash()
+    world.store.edit(holderIdentity="another-library_0", renewTime="2026-01-02T03:04:05.000000Z")
+    world.run_for(1)
+    world.store.restore(saved)
+    world.run_for(0.5)
+    c.feed(proof)
+    world.run_for(5)
+    assert not c.open
+
+
+def test_l6_the_dead_do_not_renew():
+    """L6: who is known to be dead closes no gap: what looks like its renewal was put back, or has landed late."""
+    world, a, b = two(good)
+    c = world.add("c")
+    world.run_for(1)
+    early, proof = dict(world.store.lease["spec"]), proof_for(c)
+    world.run_for(2)
+    late = dict(world.store.lease["spec"])
+    assert early != late
+    isolate(c)
+    a.crash()
+    b.feed(proof)
+    world.wait_for(lambda: b.open, within=1)
+    isolate(b)
+    world.store.restore(early)
+    c.deafen()
+    c.heal()
+    c.break_watch()
+    c.heal()
+    world.run_for(4)
+    c.feed(proof)
+    world.store.restore(late)
+    world.run_for(1)
+    assert b.open
+    assert not c.open
