@@ -76,13 +76,14 @@ def lived_before(mine: str, holder: str) -> bool:
     """Whether the holder was a process of my own container, in a run before mine: then it is dead.
 
     The same run proves nothing: a supervisor as PID 1 may have started several processes. Nor does another start of
-    PID 1 alone: there are PID namespaces within containers. Within one boot the start has to be earlier, so that the
-    elder never takes the younger for dead.
+    PID 1 alone: there are PID namespaces within containers. The start has to be earlier, so that the elder never takes
+    the younger for dead; and in the same boot, for another machine may have come up under the node's name, with its
+    pods, while the first one is only cut off.
     """
     me, other = life_in(mine), life_in(holder)
     if me is None or other is None or me[0] != other[0] or me[1].place != other[1].place:
         return False
-    later = me[1].boot != other[1].boot or me[1].start > other[1].start
+    later = me[1].boot == other[1].boot and me[1].start > other[1].start
     return me[1].run != other[1].run and later
 
 
