@@ -171,6 +171,8 @@ class Barrier:
             finally:
                 self._single -= 1
                 self._held.wake()
+        if uid in self._found or self._swept:  # meanwhile: nobody would answer any more
+            return self._found.get(uid)
         if self._sweep is None:
             self._sweep = self._spawn(self._ask_for_all())
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()

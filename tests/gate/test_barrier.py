@@ -223,6 +223,21 @@ async def test_a_failure_is_not_an_answer(make, monkeypatch):
     assert server.failing == 0
 
 
+async def test_a_failure_behind_the_listing(make, monkeypatch):
+    """A question that fails when all have been listed already is answered by that, and does not wait for ever."""
+    versions = {f"o{number:02}": "5" for number in range(SINGLE + 1)}
+    Server(monkeypatch, "100", **versions)
+
+    async def refused(*_):
+        raise OSError("no such selector")
+
+    monkeypatch.setattr(seam_read, "version_of", refused)
+    one = make(Held(**versions))
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(one.check(body(uid, 5)) for uid in versions))
+    assert one._swept
+
+
 async def test_the_end_of_the_term_ends_all_questions(make, monkeypatch):
     """A question that is not answered when the term ends is refused, and so is every later one."""
     versions = {f"o{number:03}": "5" for number in range(40)}
