@@ -131,6 +131,8 @@ class Barrier:
 
     def delays(self, uid: str) -> bool:
         """Whether the replay had better wait: for an answer about this object, or as too many wait for theirs."""
+        if self._caught_up:
+            return False  # nothing is asked any more
         unknown = self._sweep is not None and not self._swept and uid not in self._found
         return unknown or self._single + len(self._asked) >= CROWD
 
@@ -141,16 +143,27 @@ class Barrier:
         self._passed.add(uid)
 
     async def _check(self, uid: str, version: str, metadata: Mapping[str, Any]) -> None:
-        if not self._over and self.level is not None and int(version) >= self.level:
+        if self._is_later(version):
             return
         if self._over or self._held.version(uid) != version:
             self._refuse(uid)  # the stream has shown a newer one, or lists anew: that waits behind this one
-        if self.level is not None and self._held.position >= self.level:
+        if self._caught_up:
             return
         newest = await self._ask(uid, metadata)
+        if self._is_later(version):  # known by now: it was made behind the listing of all
+            return
         if newest is None or _is_newer(newest, version):
             self._later(GRACE, lambda: self._see_to_object(uid, version))
             self._refuse(uid)
+
+    def _is_later(self, version: str) -> bool:
+        """Whether a body of this version was written after the promotion."""
+        return not self._over and self.level is not None and int(version) >= self.level
+
+    @property
+    def _caught_up(self) -> bool:
+        """Whether the stream has shown all that had been written by the promotion, and more."""
+        return self.level is not None and self._held.position >= self.level
 
     def _refuse(self, uid: str) -> None:
         if uid not in self._passed:
@@ -171,6 +184,8 @@ class Barrier:
             finally:
                 self._single -= 1
                 self._held.wake()
+        if uid in self._found or self._swept:  # meanwhile: nobody would answer any more
+            return self._found.get(uid)
         if self._sweep is None:
             self._sweep = self._spawn(self._ask_for_all())
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
@@ -209,11 +224,20 @@ class Barrier:
         self._held.wake()
 
     async def _read_all(self) -> None:
-        async for page in seam_read.all_versions(self._settings, self._stream):
-            self._found |= page
-            for uid in self._asked.keys() & page.keys():
-                self._answer(uid)
-            self._held.prefer(page)
+        try:
+            async for page, level in seam_read.all_versions(self._settings, self._stream):
+                self._learn(level)
+                self._found |= page
+                for uid in self._asked.keys() & page.keys():
+                    self._answer(uid)
+                self._held.prefer(page)
+        except Exception:
+            if not self._caught_up:
+                raise
+            # The stream knows best by now: nobody has to wait for what cannot be read.
+            for uid in self._asked:
+                if (version := self._held.version(uid)) is not None:
+                    self._found[uid] = version
 
     def _answer(self, uid: str) -> None:
         future = self._asked[uid]

@@ -28,6 +28,7 @@ LONGEST_AWAY = 300.0
 """For how many seconds it stands back at most: so long it takes at worst until a mended fence is noticed."""
 
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
+_MOST_ROUNDS = 64  # more make no difference; a float has no room for 2**1024, which a few days of refusals come to
 _DEEPEST = 8  # exceptions behind an exception
 _MOST_SAID = 400  # characters of a message that is not quite the policy's
 _PLURAL = re.compile(r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)(?:/namespaces/[^/]+(?=/))?/(?P<plural>[^/?]+)")
@@ -50,15 +51,16 @@ class Lockout:
         self._refused: dict[str, None] = {}  # what was refused since, in order
         self._told: Tenure | None = None
         self._rounds = 0
+        self._gave_up_over: set[str] = set()  # what was refused in those rounds
 
     def answered(self, tenure: Tenure, *, method: str, path: str, error: Exception | None) -> None:
         """Kopf's request was answered, with this error if any."""
-        if method in _WRITES and (error is not None or self._refused):
+        if method in _WRITES and (error is not None or self._refused or self._rounds):
             self._heard(tenure, f"{method} {_resource(path)}", error)
 
     def handled(self, tenure: Tenure, handler_id: str, error: Exception | None) -> None:
         """A handler has ended, with this error if any: it may have written by a client of its own."""
-        if error is not None or self._refused:
+        if error is not None or self._refused or self._rounds:
             self._heard(tenure, f"handler {handler_id!r}", error)
 
     def _heard(self, tenure: Tenure, what: str, error: Exception | None) -> None:
@@ -68,9 +70,10 @@ class Lockout:
             self._refused.clear()
         if said is not None:
             self._refuse(tenure, what, said)
-        elif error is None and what in self._refused:
+        elif error is None and (what in self._refused or what in self._gave_up_over):
             self._since, self._rounds = math.inf, 0
             self._refused.clear()
+            self._gave_up_over.clear()
 
     def _refuse(self, tenure: Tenure, what: str, said: str) -> None:
         self._counters.writes_fenced += 1
@@ -85,7 +88,8 @@ class Lockout:
             remedy = "this process handles without an election: enable it, or take the fence away"
             logger.error("Locked out by the API server's fence: %s; %s.", lines, remedy)
             return
-        self._rounds += 1
+        self._rounds = min(self._rounds + 1, _MOST_ROUNDS)
+        self._gave_up_over.update(self._refused)
         away = min(self._patience * 2**self._rounds, LONGEST_AWAY)
         logger.error(
             "Locked out by the API server's fence, and giving the Lease back: %s; %s. Standing again in %.0f s.",

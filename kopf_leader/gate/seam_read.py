@@ -26,7 +26,7 @@ Versions = dict[str, str]
 async def level(settings: Any, stream: Stream) -> str:
     """The version of the collection as it is now. Raises what kopf's client does."""
     answer = await _list(settings, stream, stream.namespace, {"limit": "1"})
-    return str(answer["metadata"]["resourceVersion"])
+    return _level(answer)
 
 
 async def version_of(settings: Any, stream: Stream, metadata: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -36,11 +36,11 @@ async def version_of(settings: Any, stream: Stream, metadata: Mapping[str, Any])
     """
     named = {"fieldSelector": f"metadata.name={metadata.get('name')}"}
     answer = await _list(settings, stream, metadata.get("namespace"), named)
-    return _versions(answer).get(str(metadata.get("uid"))), str(answer["metadata"]["resourceVersion"])
+    return _versions(answer).get(str(metadata.get("uid"))), _level(answer)
 
 
-async def all_versions(settings: Any, stream: Stream) -> AsyncIterator[Versions]:
-    """The versions of all objects of a stream as they are now, in pages, in the order of their names.
+async def all_versions(settings: Any, stream: Stream) -> AsyncIterator[tuple[Versions, str]]:
+    """The versions of all objects of a stream as they are now, in pages, in the order of their names; the collection's.
 
     Raises what kopf's client does, also when the listing takes so long that the server forgets it.
     """
@@ -52,7 +52,7 @@ async def all_versions(settings: Any, stream: Stream) -> AsyncIterator[Versions]
     parameters = {name: value for name, value in parameters.items() if value}
     while True:
         answer = await _list(settings, stream, stream.namespace, parameters)
-        yield _versions(answer)
+        yield _versions(answer), _level(answer)
         if not (token := answer["metadata"].get("continue")):
             return
         parameters |= {"continue": token, "limit": str(CHUNK_SIZE)}
@@ -66,6 +66,10 @@ async def _list(settings: Any, stream: Stream, namespace: str | None, parameters
         timeout=aiohttp.ClientTimeout(total=PATIENCE),
         logger=logger,
     )
+
+
+def _level(answer: Mapping[str, Any]) -> str:
+    return str(answer["metadata"].get("resourceVersion") or "")  # some aggregated APIs have none
 
 
 def _versions(answer: Mapping[str, Any]) -> Versions:

@@ -78,7 +78,7 @@ class Server:
         items = [*self.versions.items()]
         for start in range(0, len(items), 10):
             self.pages += 1
-            yield dict(items[start : start + 10])
+            yield dict(items[start : start + 10]), self.current
             await self.paging.wait()
 
 
@@ -221,6 +221,70 @@ async def test_a_failure_is_not_an_answer(make, monkeypatch):
     with pytest.raises(Stale):
         await one.check(body("b", 6))
     assert server.failing == 0
+
+
+async def test_a_failure_behind_the_listing(make, monkeypatch):
+    """A question that fails when all have been listed already is answered by that, and does not wait for ever."""
+    versions = {f"o{number:02}": "5" for number in range(SINGLE + 1)}
+    Server(monkeypatch, "100", **versions)
+
+    async def refused(*_):
+        raise OSError("no such selector")
+
+    monkeypatch.setattr(seam_read, "version_of", refused)
+    one = make(Held(**versions))
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(one.check(body(uid, 5)) for uid in versions))
+    assert one._swept
+
+
+async def test_a_listing_that_always_fails(make, monkeypatch):
+    """Nobody waits for it, once the stream itself has shown all that it could tell: neither who asks nor the replay."""
+    monkeypatch.setattr(barrier, "PAUSE", 0.001)
+    versions = {f"o{number:02}": "5" for number in range(SINGLE + 2)}
+    server = Server(monkeypatch, "100", **versions)
+    server.answering.clear()
+    held = Held(**versions)
+    one = make(held)
+    checks = [asyncio.create_task(one.check(body(uid, 5))) for uid in versions]
+    await until(lambda: len(one._asked) == 2)
+
+    async def too_slow(*_):
+        raise OSError("too slow")
+        yield
+
+    monkeypatch.setattr(seam_read, "all_versions", too_slow)
+    server.failing = 1000
+    one._sweep.cancel()
+    one._sweep = one._spawn(one._ask_for_all())
+    await asyncio.sleep(0.01)
+    assert one.delays("pending")
+    one.level, held.position = 100, 100
+    held.versions["o17"] = "99"
+    async with asyncio.timeout(30):
+        await checks[SINGLE]
+        with pytest.raises(Stale):
+            await checks[SINGLE + 1]
+    assert not one.delays("pending")
+    await one.check(body("o00", 5))
+
+
+async def test_what_is_made_behind_the_listing(make, monkeypatch):
+    """An object that the listing of all does not have, as it is younger: it is no deleted one."""
+    versions = {f"o{number:02}": "5" for number in range(SINGLE + 1)}
+    Server(monkeypatch, "100", **versions)
+
+    async def refused(*_):
+        raise OSError("no such selector")
+
+    monkeypatch.setattr(seam_read, "version_of", refused)
+    held = Held(**versions, young="101", gone="99")
+    one = make(held)
+    checks = [asyncio.create_task(one.check(body(*item))) for item in held.versions.items()]
+    done = await asyncio.gather(*checks, return_exceptions=True)
+    assert done == [None] * (SINGLE + 2) + [done[-1]]
+    assert isinstance(done[-1], asyncio.CancelledError)
+    assert held.refused == ["gone"]
 
 
 async def test_the_end_of_the_term_ends_all_questions(make, monkeypatch):

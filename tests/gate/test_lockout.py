@@ -72,6 +72,29 @@ def test_each_time_it_stays_away_for_longer():
     assert scene.away[-1] == 20.0, "after a write that was accepted it is new"
 
 
+def test_it_gives_up_after_days_as_well():
+    """A weekend of refusals is more than a thousand rounds: none of them is one too many for a number."""
+    scene = Scene()
+    for _ in range(1100):
+        scene.begin()
+        scene.refused()
+    assert scene.away[5:] == [LONGEST_AWAY] * 1095
+
+
+def test_it_begins_anew_once_the_fence_is_mended():
+    """In a later term nothing is refused any more: the next time is a first one. Other resources tell nothing."""
+    scene = Scene()
+    for path, away in ((PATH.replace("things", "others"), 40.0), (PATH, 20.0)):
+        scene.begin()
+        scene.refused()
+        scene.begin()
+        scene.answer(path=path)
+        scene.begin()
+        scene.refused()
+        assert scene.away[-1] == away
+        scene.lockout.answered(scene.tenure, method="PATCH", path=PATH, error=None)
+
+
 @pytest.mark.parametrize(
     ("path", "locked_out"),
     [(PATH, False), (PATH.replace("/one", "/two/status"), False), (PATH.replace("things", "others"), True)],
