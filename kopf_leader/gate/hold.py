@@ -299,11 +299,10 @@ class Hold:
         kind, body = event["type"], event["object"]
         uid, guard = seam_read.uid_of(event), self._barrier
         known = self.version(uid)
+        self._store.pop(uid, None)  # what has changed last comes last
         if kind == "DELETED":
-            self._store.pop(uid, None)
             guard = None
         else:
-            self._store.pop(uid, None)
             self._store[uid] = version, marshal.dumps(body)
         if self._listing is not None:
             if kind is None:

@@ -145,6 +145,30 @@ def two(step: Step, **settings: Any) -> tuple[Any, Candidate, Candidate]:
     return world, a, b
 
 
+def three(step: Step) -> tuple[Any, Candidate, Candidate, Candidate]:
+    """One leads, and two stand by."""
+    world, a, b = two(step)
+    c = world.add("c")
+    world.run_for(1)
+    return world, a, b, c
+
+
+def overtake(world: Any, a: Candidate, b: Candidate, proof: Dead) -> None:
+    """The leader dies, the other one leads by the proof of it, and is cut off at work."""
+    a.crash()
+    b.feed(proof)
+    world.wait_for(lambda: b.open, within=1)
+    isolate(b)
+
+
+def come_back_by_reading(candidate: Candidate) -> None:
+    """It is cut off no more, and what it learns first is by a read: its watch is opened anew."""
+    candidate.deafen()
+    candidate.heal()
+    candidate.break_watch()
+    candidate.heal()
+
+
 def test_l6_a_dead_holder_is_not_waited_for():
     """L6: a proof of its holder's death stands in for the wait, and the write is on the version last seen."""
     world, a, b = two(good)
@@ -204,14 +228,9 @@ def test_l6_a_creator_is_waited_for_even_when_it_is_dead(step: Step):
 @catches("proof of death of what was put back")
 def test_l6_what_was_put_back_says_nothing_of_who_came_after(step: Step):
     """L6: a record with fewer transitions than were seen is not the latest hold, however dead its holder is."""
-    world, a, b = two(step)
-    c = world.add("c")
-    world.run_for(1)
+    world, a, b, c = three(step)
     saved, proof = dict(world.store.lease["spec"]), proof_for(c)
-    a.crash()
-    b.feed(proof)
-    world.wait_for(lambda: b.open, within=1)
-    isolate(b)
+    overtake(world, a, b, proof)
     world.store.restore(saved)
     world.run_for(0.5)
     c.feed(proof)
@@ -223,15 +242,10 @@ def test_l6_what_was_put_back_says_nothing_of_who_came_after(step: Step):
 @catches("proof of death across a gap")
 def test_l6_a_read_may_have_skipped_a_later_hold(step: Step):
     """L6: after a read that is not the first, a write of the holder has to be seen by the watch."""
-    world, a, b = two(step)
-    c = world.add("c")
-    world.run_for(1)
+    world, a, b, c = three(step)
     saved, proof = dict(world.store.lease["spec"]), proof_for(c)
     isolate(c)
-    a.crash()
-    b.feed(proof)
-    world.wait_for(lambda: b.open, within=1)
-    isolate(b)
+    overtake(world, a, b, proof)
     world.store.restore(saved)
     c.deafen()
     c.heal()
@@ -277,20 +291,12 @@ def test_l6_a_fresh_candidate_may_go_by_its_first_sight():
 
 def test_l6_a_return_to_an_earlier_hold_is_no_renewal():
     """L6: what the watch shows after another holder's record was put back by somebody: it closes no gap."""
-    world, a, b = two(good)
-    c = world.add("c")
-    world.run_for(1)
+    world, a, b, c = three(good)
     saved, proof = dict(world.store.lease["spec"]), proof_for(c)
     isolate(c)
-    a.crash()
-    b.feed(proof)
-    world.wait_for(lambda: b.open, within=1)
-    isolate(b)
+    overtake(world, a, b, proof)
     world.store.restore({**saved, "holderIdentity": "x_0", "leaseTransitions": 0})  # in two steps: first a draft
-    c.deafen()
-    c.heal()
-    c.break_watch()
-    c.heal()
+    come_back_by_reading(c)
     world.run_for(4)
     world.store.restore(saved)
     world.run_for(0.5)
@@ -314,10 +320,7 @@ def test_l6_a_read_of_the_past_may_have_skipped_a_later_hold():
     b = world.add("b")
     world.wait_for(lambda: b.open, within=20)
     saved = dict(world.store.lease["spec"])
-    c.deafen()
-    c.heal()
-    c.break_watch()
-    c.heal()
+    come_back_by_reading(c)
     world.wait_for(lambda: c.state.older_since is not None, within=20)
     proof = proof_for(b)
     b.crash()
@@ -351,23 +354,15 @@ def test_l6_a_holder_that_does_not_count_was_seen_all_the_same():
 
 def test_l6_the_dead_do_not_renew():
     """L6: who is known to be dead closes no gap: what looks like its renewal was put back, or has landed late."""
-    world, a, b = two(good)
-    c = world.add("c")
-    world.run_for(1)
+    world, a, b, c = three(good)
     early, proof = dict(world.store.lease["spec"]), proof_for(c)
     world.run_for(2)
     late = dict(world.store.lease["spec"])
     assert early != late
     isolate(c)
-    a.crash()
-    b.feed(proof)
-    world.wait_for(lambda: b.open, within=1)
-    isolate(b)
+    overtake(world, a, b, proof)
     world.store.restore(early)
-    c.deafen()
-    c.heal()
-    c.break_watch()
-    c.heal()
+    come_back_by_reading(c)
     world.run_for(4)
     c.feed(proof)
     world.store.restore(late)
