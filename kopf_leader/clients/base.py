@@ -3,8 +3,17 @@
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import quote
+
+from kopf_leader.protocol.record import API_VERSION
 
 JSON = Mapping[str, Any]
+
+
+def leases_path(namespace: str, name: str = "") -> str:
+    """Where a namespace's Leases are in the API, or the one of this name."""
+    path = f"/apis/{API_VERSION}/namespaces/{quote(namespace)}/leases"
+    return f"{path}/{quote(name, safe='')}" if name else path
 
 
 @dataclass(frozen=True, kw_only=True)

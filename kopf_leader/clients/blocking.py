@@ -16,14 +16,13 @@ import urllib3
 
 from kopf_leader.clients import answers, hidden, wires
 from kopf_leader.clients.answers import Asked
-from kopf_leader.clients.base import JSON, WatchEvent
+from kopf_leader.clients.base import JSON, WatchEvent, leases_path
 from kopf_leader.clients.threads import Exchange, Threads, TooManyThreadsError
 from kopf_leader.errors import LeaseAPIError
 
 WATCH_SECONDS = 300  # after which the server is asked to end a watch
 LOGIN = 30.0  # seconds that `login()` may take
 SILENCE = 90.0  # seconds that a watch may stay without a byte; the API server sends a bookmark about once a minute
-GROUP = "apis/coordination.k8s.io/v1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ class BlockingLeaseClient:
         self._timeout = timeout
         self._login_timeout = login
         self._silence = silence
-        self._leases = f"/{GROUP}/namespaces/{quote(namespace)}/leases"
+        self._leases = leases_path(namespace)
         self._threads = Threads(name)
         self._watches: set[Exchange] = set()
         self._closed = False

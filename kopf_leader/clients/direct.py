@@ -16,7 +16,7 @@ import aiohttp
 
 from kopf_leader.clients import answers, hidden
 from kopf_leader.clients.answers import Asked
-from kopf_leader.clients.base import JSON, WatchEvent
+from kopf_leader.clients.base import JSON, WatchEvent, leases_path
 from kopf_leader.clients.credentials import SERVICE_ACCOUNT_TOKEN, Credentials, secrets_of
 from kopf_leader.clients.sessions import Connections, close_all, probe
 from kopf_leader.errors import LeaseAPIError
@@ -69,7 +69,7 @@ class DirectLeaseClient:
         self._patience = patience
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent}
         self._token_file = token_file
-        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace)}/leases"
+        self._path = leases_path(namespace)
         self._lock = asyncio.Lock()
         self._logging_in: asyncio.Task[None] | None = None
         self._credentials: Credentials | None = None

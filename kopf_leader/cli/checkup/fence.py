@@ -8,6 +8,7 @@ from typing import Any
 
 from kopf_leader.cli.checkup.finding import Finding, ok, warn
 from kopf_leader.cli.lease.command import Reached
+from kopf_leader.clients.base import leases_path
 from kopf_leader.errors import LeaseAPIError
 from kopf_leader.protocol.record import sight_of
 
@@ -31,10 +32,9 @@ async def look(reached: Reached) -> list[Finding]:
     for lease, policy in sorted(leases.items()):
         if await _forsaken(reached, lease):
             change = f"make it anew: kopf-leader manifest {place.name} -n {place.namespace} --fence …"
-            why = (
-                f"the policy {policy} goes by the Lease {place.namespace}/{lease}, which nobody has ever held, and none"
-            )
-            return [warn("fence", f"{why} goes by this one: the operator whom it fences may write nothing", change)]
+            other = f"{place.namespace}/{lease}, which nobody has ever held"
+            why = f"the policy {policy} goes by the Lease {other}, and none goes by this one"
+            return [warn("fence", f"{why}: the operator whom it fences may write nothing", change)]
     return []
 
 
@@ -51,7 +51,7 @@ def _fences(answer: Mapping[str, Any], namespace: str) -> "list[tuple[str, str]]
 
 async def _forsaken(reached: Reached, lease: str) -> bool:
     """Whether it is not there, or was never held."""
-    path = f"/apis/coordination.k8s.io/v1/namespaces/{reached.place.namespace}/leases/{lease}"
+    path = leases_path(reached.place.namespace, lease)
     try:
         return sight_of(await reached.client.exchange("GET", path)).record.empty
     except LeaseAPIError as error:

@@ -20,6 +20,7 @@ from kopf_leader.cli.demonstration.tunnel import Tunnel
 from kopf_leader.cli.lease import kubeconfig
 from kopf_leader.cli.lease.kubeconfig import Access
 from kopf_leader.cli.refused import Refused
+from kopf_leader.clients.base import leases_path
 from kopf_leader.testing.apiserver import EmbeddedAPIServer
 
 
@@ -91,7 +92,7 @@ async def _install(api: Api, namespace: str) -> None:
             await api.request("POST", widgets.DEFINITIONS, widgets.definition())
         # Empty, as `kopf-leader manifest` and the chart have it: then the first leader need not wait (L11).
         lease = {"metadata": {"name": LEASE, "labels": widgets.OURS}, "spec": {}}
-        await api.request("POST", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
+        await api.request("POST", leases_path(namespace), lease)
         async with asyncio.timeout(30):
             while await api.exists(widgets.path(namespace)) is None:  # noqa: ASYNC110 (it happens elsewhere)
                 await asyncio.sleep(0.05)

@@ -7,6 +7,7 @@ from typing import Any
 from kopf_leader.cli.demonstration import widgets
 from kopf_leader.cli.demonstration.api import Answer, Api
 from kopf_leader.cli.demonstration.plan import LEASE
+from kopf_leader.clients.base import leases_path
 
 NAMESPACES = "/api/v1/namespaces"
 PATIENCE = 60.0  # seconds for the definition and the namespace to be gone
@@ -52,7 +53,7 @@ async def _empty(api: Api, namespace: str) -> None:
         if item["metadata"].get("finalizers"):
             await api.request("PATCH", one, {"metadata": {"finalizers": None}})
         await _delete(api, one)
-    await _delete(api, f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")
+    await _delete(api, leases_path(namespace, LEASE))
 
 
 async def _delete(api: Api, path: str) -> None:

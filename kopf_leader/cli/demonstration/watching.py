@@ -11,6 +11,7 @@ from typing import Any
 from kopf_leader.cli.demonstration import widgets
 from kopf_leader.cli.demonstration.api import Api
 from kopf_leader.cli.demonstration.widgets import Widget
+from kopf_leader.clients.base import leases_path
 from kopf_leader.testing import facts
 
 GLANCE = 0.05  # seconds between two looks into the notebook
@@ -153,7 +154,7 @@ class Watching:
         return [Widget.of(item) for item in listed["items"]]
 
     async def _follow_lease(self) -> None:
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
+        path = leases_path(self._namespace)
         async for kind, lease in self._api.watch(path, fieldSelector=f"metadata.name={self._lease}"):
             spec = (lease.get("spec") or {}) if kind != "DELETED" else {}
             at = facts.now()
