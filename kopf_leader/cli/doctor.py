@@ -10,7 +10,8 @@ from kopf_leader.cli.checkup.finding import FORMATS, Finding, Result, text, wors
 from kopf_leader.cli.lease.command import DONE, UNDONE, Reached, lease_options, perform, seconds
 from kopf_leader.cli.lease.reach import Where
 from kopf_leader.errors import LeaseAPIError
-from kopf_leader.gate.options import OPTIONS, Layer, from_flags
+from kopf_leader.gate.option_table import OPTIONS
+from kopf_leader.gate.options import Layer, from_flags
 from kopf_leader.protocol.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])

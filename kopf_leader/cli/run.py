@@ -13,7 +13,8 @@ import kopf.cli
 
 from kopf_leader.errors import NotLeader, SettingsError, UnsupportedKopf
 from kopf_leader.gate.enable import FLAGS
-from kopf_leader.gate.options import OPTIONS, Option, from_flags
+from kopf_leader.gate.option_table import OPTIONS, Option
+from kopf_leader.gate.options import from_flags
 
 _LAST_MODULE = "kopf_leader.cli.loaded"
 """Kopf imports it after the handlers' modules: then everything is known, and nothing has started."""

@@ -12,7 +12,8 @@ from kopf_leader.clients.namespace import SERVICE_ACCOUNT_NAMESPACE, find_namesp
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
 from kopf_leader.elector.identity import make_identity
-from kopf_leader.gate.options import OPTIONS, Options
+from kopf_leader.gate.option_table import OPTIONS
+from kopf_leader.gate.options import Options
 from kopf_leader.operations.site import Operations
 from kopf_leader.protocol.settings import Settings
 

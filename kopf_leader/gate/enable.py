@@ -18,9 +18,9 @@ import click
 from click.core import ParameterSource
 
 from kopf_leader.errors import SettingsError, UnsupportedKopf
+from kopf_leader.gate.option_table import OPTIONS
 from kopf_leader.gate.options import (
     DEV_PRIORITY,
-    OPTIONS,
     Layer,
     OnLost,
     Options,

@@ -7,7 +7,7 @@ import kopf.cli
 import pytest
 import yaml
 
-from kopf_leader.gate.options import OPTIONS
+from kopf_leader.gate.option_table import OPTIONS
 from tests.chart.helm import CI, LEAST, container, environment, helm_3, of_kind, pod, render, the, using
 
 pytestmark = pytest.mark.usefixtures("each_helm")

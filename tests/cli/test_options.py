@@ -7,7 +7,8 @@ import kubernetes.client
 import pytest
 
 from kopf_leader.errors import SettingsError
-from kopf_leader.gate.options import OPTIONS, Options, from_code, from_environment, from_flags, merge
+from kopf_leader.gate.option_table import OPTIONS
+from kopf_leader.gate.options import Options, from_code, from_environment, from_flags, merge
 from kopf_leader.protocol.settings import Settings
 
 # A good value for each way, and what it becomes: flags and variables are texts, code may use numbers.

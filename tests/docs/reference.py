@@ -13,7 +13,8 @@ from kopf_leader import enable
 from kopf_leader.cli.main import COMMANDS, main
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate.counters import Counters
-from kopf_leader.gate.options import OPTIONS, Option, Options
+from kopf_leader.gate.option_table import OPTIONS, Option
+from kopf_leader.gate.options import Options
 from kopf_leader.operations.metrics import Metrics
 from kopf_leader.protocol.settings import Settings
 from tests.docs.blocks import filled, table

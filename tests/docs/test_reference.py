@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from kopf_leader.gate.options import OPTIONS
+from kopf_leader.gate.option_table import OPTIONS
 from tests.docs import reference
 from tests.docs.blocks import filled
 

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate.counters import Counters
-from kopf_leader.gate.options import OPTIONS, from_code, from_environment, from_flags, merge
+from kopf_leader.gate.option_table import OPTIONS
+from kopf_leader.gate.options import from_code, from_environment, from_flags, merge
 from kopf_leader.operations.address import Address
 from kopf_leader.operations.health import Health
 from kopf_leader.operations.metrics import Metrics

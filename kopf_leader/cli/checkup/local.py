@@ -10,7 +10,8 @@ from kopf_leader.cli.lease.reach import Place, Where
 from kopf_leader.clients.namespace import find_namespace
 from kopf_leader.errors import SettingsError, UnsupportedKopf
 from kopf_leader.gate import seam
-from kopf_leader.gate.options import OPTIONS, Layer, Options, Said, from_environment, merge
+from kopf_leader.gate.option_table import OPTIONS
+from kopf_leader.gate.options import Layer, Options, Said, from_environment, merge
 from kopf_leader.protocol.settings import Settings
 
 TIMINGS = ("lease_duration", "renew_deadline", "retry_period")
