@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
 
+from kopf_leader.protocol.plan import COURTESY
 from kopf_leader.protocol.record import Sight
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import (
@@ -202,7 +203,8 @@ def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
     start_at, token = (before.start_at, before.token) if before is not None else (-inf, None)
     if own.kind is Kind.ACQUIRE:
         token = None
-        state = replace(state, latest=Latest(tenure=tenure_of(sight), gapless=True))  # nobody else was at work
+        # Nobody else was at work, and nobody was quicker.
+        state = replace(state, latest=Latest(tenure=tenure_of(sight), gapless=True), outrun=0)
     reign = state.reign
     running = reign is not None and not reign.lapsed and now.at < reign.t0 + settings.renew_deadline
     if reign is not None and running and token == reign.token:
@@ -260,6 +262,8 @@ def _doubted(state: State, now: Instant, write: Write) -> State:
 
 def _rejected(state: State, now: Instant, write: Write) -> State:
     """Read and compare: a rejection can hide that a first copy landed (L4)."""
+    if write.kind is Kind.ACQUIRE and write.base is not None and write.base.record.released:
+        state = replace(state, outrun=min(state.outrun + 1, len(COURTESY) - 1))
     if _compared(state, write):
         return state
     # At expiry it proves that the watch has missed something (L16).

@@ -175,6 +175,8 @@ class State:
     """Writes of unknown outcome: each may have landed, or may still land, until the version has moved past it (L4)."""
     refused: Write | None = None
     """The write that was rejected last: a first copy of it may have landed all the same; the next sight tells (L4)."""
+    outrun: int = 0
+    """How many races for a released Lease were lost since one was won; counted as far as it matters (L16)."""
     last_write: Write | None = None
     """The last write sent, for the pace (L16) and for renewTime to grow (L2)."""
     stamped: int = 0

@@ -75,6 +75,7 @@ BREAKS: Mapping[str, str] = {
     "gone from sight taken for dead": "L6",
     "older DELETED believed": "L16",
     "deaf watch kept": "L16",
+    "nobody gives way": "L16",
     "old absence believed": "L16",
     "< for <= of versions": "L16",
     "no standing back": "L20",

@@ -283,6 +283,11 @@ def _only_ours(body: dict[str, Any], send: Send) -> None:
     }
 
 
+def never_outrun(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
+    """A candidate that forgets how many races it has lost."""
+    return replace(after, outrun=0)
+
+
 def _without_transitions(body: dict[str, Any], send: Send) -> None:
     body["spec"].pop("leaseTransitions", None)
 
@@ -331,4 +336,5 @@ def mutants() -> dict[str, Step]:
         "only replies confirm": altered(reply_only),
         "no standing back": no_standing_back(),
         "locked out and back at once": altered(back_at_once),
+        "nobody gives way": altered(never_outrun),
     }

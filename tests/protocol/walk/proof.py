@@ -70,6 +70,7 @@ ELSEWHERE: Mapping[str, str] = {
     "deaf watch kept": "costs time only: `test_d15_a_refusal_at_expiry_proves_the_watch_deaf`",
     "only replies confirm": "costs a term only: `test_d16_any_sight_confirms`",
     "no standing back": "takes its own release back: `test_d18_who_has_resigned_stands_back`",
+    "nobody gives way": "costs time only: `test_l16_few_of_many_write_in_vain`",
     "locked out and back at once": "costs time only: `test_l20_a_leader_that_was_locked_out_stays_away`",
     "denial ignored": "the renew deadline ends the term all the same, later: L8 in `test_laws.py`",
     "old read answers": "equivalent for safety: a doubtful write stays known until the version has moved (L4)",
