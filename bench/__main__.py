@@ -1,153 +1,126 @@
-"""`python -m bench`: measure, print a table, and write it with plots. It asserts nothing: the ring `bench` does."""
+"""`python -m bench`: measure, print, and write a page with plots. It asserts nothing: the ring `bench` does."""
 
 from __future__ import annotations
 
 import argparse
-import functools
+import os
+import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
-from bench import page
-from bench.ground import Ground
-from bench.rows import (
-    blocked,
-    events,
-    evidence,
-    fencing,
-    gate,
-    handover,
-    herd,
-    leases,
-    load,
-    memory,
-    peering,
-    pending,
-    sigkill,
-    sigterm,
-    standing,
-    startup,
-    traffic,
-    usable,
-    warm,
-)
-from bench.table import Line, Table
+from bench import plots
+from bench.ground import Ground, place
+from bench.page import FOLDER, Page, RefusedError
+from bench.rows import ROWS
+from bench.run import Run
+from bench.table import Row, Table
 from tests.clientgo import build as golang
 from tests.controlplane.binaries import build, locate
 from tests.controlplane.server import RealControlPlane
 
-Event = threading.Event
-# In the order of the table.
-ROWS = ("handover", "herd", "sigterm", "peering", "warm", "usable", "pending", "sigkill", "evidence", "requests",
-        "leases", "standing", "events", "gate", "startup", "memory", "load", "blocked", "fencing")  # fmt: skip
-# Those that mostly wait are begun first, and go on beside those that measure milliseconds.
-BACKGROUND: dict[str, Callable[[Ground, Event, Event], list[Line]]] = {
-    "requests": traffic.measure,  # first, as it starts forty processes
-    "standing": standing.measure,
-    "leases": leases.measure,
-    "blocked": lambda ground, settled, _: blocked.measure(ground, settled),
-    "sigkill": lambda ground, settled, _: sigkill.measure(ground, settled),
-}
-FOREGROUND: dict[str, Callable[[Ground], list[Line]]] = {
-    "gate": gate.measure,
-    "handover": handover.measure,
-    "herd": herd.measure,
-    "sigterm": sigterm.measure,
-    "peering": peering.measure,
-    "startup": startup.measure,
-    "events": events.measure,
-    "pending": pending.measure,
-    "warm": warm.measure,
-    "usable": usable.measure,
-    "fencing": fencing.measure,
-    "memory": memory.measure,
-    "evidence": evidence.measure,
-}
-ALONE: dict[str, Callable[[Ground], list[Line]]] = {
-    "load": load.measure
-}  # when nothing else runs: it takes all there is
-START = 300.0  # seconds that one of the background may take to be started
+# Readers of the audit log go by their place in the file: it is never rotated.
+FLAGS = ("--audit-log-maxsize=0",)
+ENDED, BROKEN = 0, -1
+
+
+class Results:
+    """What was measured in this run, on its page at once if there is one."""
+
+    def __init__(self, page: Page | None) -> None:
+        self.table = Table(place())
+        self.writing = threading.Lock()
+        self._page = page
+
+    def take(self, name: str, row: Row) -> None:
+        """One more row."""
+        with self.writing:
+            self.table.rows[name] = row
+            if self._page is not None:
+                self._page.put(name, row)
+
+    def say(self) -> None:
+        """Print them."""
+        print(self.table.plain(), flush=True)
 
 
 def main() -> int:
-    """Parse, measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="more trials, 10 000 objects, half an hour under load")
-    parser.add_argument("--only", action="append", choices=ROWS, metavar="ROW", help=f"one of: {', '.join(ROWS)}")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="write there; docs/benchmarks for all rows")
-    arguments = parser.parse_args()
+    """Parse, measure, write, print."""
+    arguments = _arguments()
+    folder = arguments.into or (None if arguments.only else FOLDER)
+    try:
+        page = _page(folder, some=bool(arguments.only))
+    except RefusedError as error:
+        print(error, file=sys.stderr)
+        return 2
     clientgo = golang.build()
     if clientgo is None:
         print("There is no Go here: the comparisons with client-go are left out.", file=sys.stderr)
-    with RealControlPlane(locate() or build()) as control_plane:
+    results = Results(page)
+    with RealControlPlane(locate() or build(), flags=FLAGS) as control_plane:
         ground = Ground(control_plane, clientgo, full=arguments.full)
+        run = Run(ground, arguments.only or ROWS, results.take)
         try:
-            results = measure(ground, arguments.only or ROWS)
-            table = Table(ground.place(), {row: results[row] for row in ROWS if row in results})
+            how = until_signalled(run)
+            if how > 0:
+                end(how, results, run)
         finally:
             ground.close()
-    print(table.plain())
-    folder = arguments.into or (None if arguments.only else page.FOLDER)
-    if folder is not None:
-        page.write(table, folder)
-        print(f"Written: {folder}")
-    return 0
+    results.say()
+    return 1 if how == BROKEN or run.failed else 0
 
 
-def measure(ground: Ground, wanted: list[str] | tuple[str, ...]) -> dict[str, list[Line]]:
-    """Run the rows; the result by row."""
-    results: dict[str, list[Line]] = {}
-    enough = Event()
-    with ThreadPoolExecutor() as pool:
-        running: dict[str, Future[list[Line]]] = {}
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="more trials, 10 000 objects, half an hour under load")
+    parser.add_argument(
+        "--only", action="append", choices=ROWS, metavar="ROW",
+        help=f"measure this row; may be repeated; all without it, which are: {', '.join(ROWS)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER",
+        help="write the rows to the page in this folder, where other rows stay; docs/benchmarks for all rows",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def _page(folder: Path | None, *, some: bool) -> Page | None:
+    """Where the rows go; when all are measured, a page that cannot be added to is begun anew. Raises `RefusedError`."""
+    if folder is None:
+        return None
+    if not plots.possible():
+        raise RefusedError("A page has plots, and there is no matplotlib here: install it (`make bench` does).")
+    return (Page.open if some else Page.begin)(folder, place())
+
+
+def until_signalled(run: Run) -> int:
+    """Run it in a thread of its own: `ENDED`, `BROKEN`, or the signal that came before."""
+    news: SimpleQueue[int] = SimpleQueue()  # the one that a signal handler may put into
+
+    def measure() -> None:
         try:
-            for row, start in BACKGROUND.items():
-                if row in wanted:
-                    ground.say(f"{row}: starting, goes on in the background")
-                    running[row] = _start(pool, row, functools.partial(start, ground), enough)
-            _one_by_one(ground, FOREGROUND, wanted, results)
-        finally:
-            enough.set()
-        for row, future in running.items():
-            ground.say(f"{row}: waiting for the rest")
-            results[row] = _failing_alone(row, future.result)
-    _one_by_one(ground, ALONE, wanted, results)
-    return results
+            run.measure()
+        except Exception:  # noqa: BLE001 (no row's: those are told in the table)
+            traceback.print_exc()
+            news.put(BROKEN)
+        else:
+            news.put(ENDED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: news.put(number))
+    threading.Thread(target=measure, daemon=True).start()
+    return news.get()
 
 
-def _one_by_one(
-    ground: Ground,
-    rows: dict[str, Callable[[Ground], list[Line]]],
-    wanted: list[str] | tuple[str, ...],
-    results: dict[str, list[Line]],
-) -> None:
-    for row, function in rows.items():
-        if row in wanted:
-            ground.say(f"{row}: measuring")
-            results[row] = _failing_alone(row, functools.partial(function, ground))
-
-
-def _failing_alone(row: str, function: Callable[[], list[Line]]) -> list[Line]:
-    """A row that cannot be measured says so in the table, and costs no other row."""
-    try:
-        return function()
-    except Exception as error:  # noqa: BLE001 (told in the table)
-        traceback.print_exc()
-        return [Line(what=row, notes=f"could not be measured: {type(error).__name__}")]
-
-
-def _start(
-    pool: ThreadPoolExecutor, row: str, function: Callable[[Event, Event], list[Line]], enough: Event
-) -> Future[list[Line]]:
-    settled = Event()
-    future = pool.submit(function, settled, enough)
-    future.add_done_callback(lambda _: settled.set())  # a failure is told at the end
-    if not settled.wait(START):
-        raise TimeoutError(f"{row} has not started within {START:g} s")
-    return future
+def end(number: int, results: Results, run: Run) -> None:
+    """End at once, whatever is being measured: what was is on the page already, and what is left is not touched."""
+    with results.writing:
+        results.say()
+        print(f"Broken off. Not measured: {', '.join(run.left)}.", file=sys.stderr, flush=True)
+        # Each process and folder has a reaper that answers for it when we are gone.
+        os._exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ def stand(arguments: argparse.Namespace, lease: str) -> None:
 
     class Lock(LeaseLock):  # type: ignore[misc]  # the library has no types
         def update(self, name: str, namespace: str, election_record: Any) -> Any:
-            tell(now(), "sent", lease, arguments.identity)
             answer = super().update(name, namespace, election_record)
             if answer is not False:
                 tell(now(), "accepted", lease, arguments.identity)
@@ -56,7 +55,6 @@ async def stand_aio(arguments: argparse.Namespace, leases: asyncio.Queue[str]) -
 
     class Lock(LeaseLock):  # type: ignore[misc]  # as above
         async def update(self, name: str, namespace: str, election_record: Any) -> Any:
-            tell(now(), "sent", name, arguments.identity)
             answer = await super().update(name, namespace, election_record)
             if answer is not False:
                 tell(now(), "accepted", name, arguments.identity)

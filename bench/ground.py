@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import kopf_leader
 from kopf_leader.testing.reaper import Reaper
 from tests.clientgo import build as golang
 from tests.controlplane.binaries import pinned
@@ -31,7 +30,6 @@ class Ground:
     full: bool
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="kopf-leader-bench-")))
     reaper: Reaper = field(default_factory=Reaper)
-    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def __post_init__(self) -> None:
         self.reaper.add_folder(self.folder)
@@ -56,21 +54,18 @@ class Ground:
             self.control_plane.admin.create(LEASES.format(namespace), body)
         return names
 
-    def place(self) -> dict[str, str]:
-        """Where and with what it was measured."""
-        server, store = pinned("k8s.io/kubernetes"), pinned("go.etcd.io/etcd/server/v3")
-        libraries = ("kopf", "aiohttp", "kubernetes", "pykube-ng")
-        return {
-            "measured on": f"{dt.date.today()}, {'bench-full' if self.full else 'bench'}",  # noqa: DTZ011 (a person's)
-            "versions": ", ".join(
-                [f"kopf-leader {kopf_leader.__version__}"]
-                + [f"{name} {importlib.metadata.version(name)}" for name in libraries]
-                + [f"client-go {golang.version()}", f"Python {platform.python_version()}"]
-            ),
-            "API server": f"kube-apiserver {server} and etcd {store} (no fsync), on the same machine",
-            "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-            "load": f"{self.load:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end",
-        }
+
+def place() -> dict[str, str]:
+    """Where and with what: rows of one page have all of it in common."""
+    server, store = pinned("k8s.io/kubernetes"), pinned("go.etcd.io/etcd/server/v3")
+    libraries = [
+        f"{name} {importlib.metadata.version(name)}" for name in ("kopf", "aiohttp", "kubernetes", "pykube-ng")
+    ]
+    return {
+        "versions": ", ".join([*libraries, f"client-go {golang.version()}", f"Python {platform.python_version()}"]),
+        "API server": f"kube-apiserver {server} and etcd {store} (no fsync), on the same machine",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+    }
 
 
 def _processor() -> str:

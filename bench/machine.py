@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+IDLE = 0.02  # of a core; a leader that has nothing to do takes a tenth of that
+PATIENCE = 600.0  # seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -23,6 +27,18 @@ def processor_exact(pid: int) -> float:
         with suppress(OSError):  # it has just ended
             total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
+
+
+def rest(pids: Collection[int], *, seconds: float) -> None:
+    """Wait until all of them have rested for so long: nothing but what a process that waits does now and then."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        before = {pid: processor(pid) for pid in pids}
+        time.sleep(seconds)
+        if all(processor(pid) - used <= IDLE * seconds for pid, used in before.items()):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"one of the processes {sorted(pids)} has not come to rest within {PATIENCE:g} s")
 
 
 def resident(pid: int) -> float:

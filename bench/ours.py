@@ -48,9 +48,12 @@ class Stamper:
 
     async def replace(self, body: JSON) -> JSON:
         holder, sent = body["spec"]["holderIdentity"], now()
-        tell(sent, "sent", self._lease, holder)
-        answer = await self._inner.replace(body)
-        tell(now(), "accepted", self._lease, holder)
+        try:
+            answer = await self._inner.replace(body)
+            accepted = now()
+        finally:
+            tell(sent, "sent", self._lease, holder)  # not before: telling and being heard take time of the processors
+        tell(accepted, "accepted", self._lease, holder)
         return answer
 
     def watch(self, version: str | None) -> AsyncGenerator[WatchEvent, None]:

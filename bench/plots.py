@@ -1,10 +1,9 @@
-"""The plots, drawn from the numbers: `python -m bench.plots` draws them anew from docs/benchmarks/results.json."""
+"""The plots, drawn from the numbers."""
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,21 @@ OURS, THEIRS = "#1f6f8b", "#b0b0b0"
 METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
+def possible() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def draw(numbers: dict[str, Any], folder: Path) -> dict[str, str]:
     """The titles by file name of what could be drawn: of rows that were measured, where matplotlib is installed."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 (installed for `make bench` only)
-    except ImportError:
-        print("There is no matplotlib here: no plots. `make bench` installs it.", file=sys.stderr)
+    if not possible():
         return {}
+    import matplotlib as mpl  # noqa: PLC0415 (installed for `make bench` only)
+
     mpl.use("svg")
     # Text stays text, in the reader's own font; the same numbers make the same file.
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "bench", "font.size": 9, "axes.axisbelow": True})
-    lines = [line for row in numbers["rows"].values() for line in row if line["plot"] and line["values"]]
+    lines = [line for row in numbers["rows"].values() for line in row["lines"] if line["plot"] and line["values"]]
     series: dict[str, dict[str, dict[str, Any]]] = {}
     for line in lines:
         kind, _, name = line["plot"].partition(": ")
@@ -112,13 +115,3 @@ PLOTS = {
     "sigkill": ("From SIGKILL to the next leader, 15/10/2", _sigkill),
     "requests": ("Requests in steady state, by the API server's audit log", _requests),
 }
-
-
-def main() -> None:
-    """Draw anew."""
-    folder = Path(__file__).parents[1] / "docs" / "benchmarks"
-    print(", ".join(draw(json.loads((folder / "results.json").read_text()), folder)))
-
-
-if __name__ == "__main__":
-    main()

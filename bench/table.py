@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from bench.conditions import Conditions
 from bench.targets import TARGETS, p50, p95, quantile
 
+FEW = 20  # values; of fewer the 95th percentile is the largest
 HEADINGS = ("what", "to reach", "reached", "n", "median", "p95", "middle half", "mean", "max", "notes")
 
 
@@ -35,16 +37,28 @@ class Line:
             return self.given
         return TARGETS[self.target].reached(self.values) if self.values else None
 
+    @classmethod
+    def read(cls, found: dict[str, Any]) -> Self:
+        """From JSON. Raises KeyError or TypeError for what is none, also where the target is none any more."""
+        names = ("what", "values", "unit", "target", "given", "notes", "plot")
+        line = cls(**{name: found[name] for name in names})
+        if line.target and line.target not in TARGETS:
+            raise KeyError(f"no target {line.target!r}")
+        return line
+
     def cells(self) -> tuple[str, ...]:
         """The texts under `HEADINGS`."""
         label = self.what if self.target else f"· {self.what}"
         words = TARGETS[self.target].words if self.target else ""
+        if self.target and TARGETS[self.target].of is p95 and 1 < len(self.values) < FEW:
+            words += f" (the largest of {len(self.values)})"
         verdict = "" if self.reached is None else ("yes" if self.reached else "NO")
         return (label, words, verdict, *self._numbers(), self.notes)
 
     def summary(self) -> dict[str, Any]:
         """For JSON."""
         row: dict[str, Any] = {"what": self.what, "unit": self.unit, "notes": self.notes, "plot": self.plot}
+        row |= {"target": self.target, "given": self.given}
         if self.target:
             row |= {"to reach": TARGETS[self.target].words, "reached": self.reached}
         if self.values:
@@ -68,34 +82,54 @@ class Line:
         return f"{number} {self.unit}".rstrip()
 
 
+@dataclass(frozen=True)
+class Row:
+    """The lines of one row, all measured under the same conditions."""
+
+    conditions: Conditions
+    lines: Sequence[Line]
+
+    @classmethod
+    def read(cls, found: dict[str, Any]) -> Self:
+        """From JSON. Raises KeyError, TypeError or ValueError for what is none."""
+        return cls(Conditions.read(found["conditions"]), [Line.read(line) for line in found["lines"]])
+
+    def json(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"conditions": self.conditions.json(), "lines": [line.summary() for line in self.lines]}
+
+    def markdown(self) -> str:
+        """For a page."""
+        lines = [HEADINGS, ("---",) * len(HEADINGS), *(line.cells() for line in self.lines)]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 @dataclass
 class Table:
-    """The lines by row, and where they were measured."""
+    """The rows by name, and where they were measured: what is the same for all."""
 
     place: dict[str, str]
-    rows: dict[str, list[Line]] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, found: dict[str, Any]) -> Self:
+        """From JSON. Raises KeyError, TypeError or ValueError for what is none."""
+        return cls(found["place"], {name: Row.read(row) for name, row in found["rows"].items()})
+
+    def json(self) -> dict[str, Any]:
+        """Everything."""
+        return {"place": self.place, "rows": {name: row.json() for name, row in self.rows.items()}}
 
     def plain(self) -> str:
         """For a terminal."""
-        lines = [HEADINGS, *(line.cells() for row in self.rows.values() for line in row)]
+        lines = [HEADINGS, *(line.cells() for row in self.rows.values() for line in row.lines)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
         shown = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         ]
-        return "\n".join([shown[0], "-" * len(shown[0]), *shown[1:], "", self.words()])
-
-    def markdown(self) -> str:
-        """For a page."""
-        lines = [HEADINGS, ("---",) * len(HEADINGS), *(line.cells() for row in self.rows.values() for line in row)]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-    def words(self) -> str:
-        """Where and with what, in a sentence."""
-        return "; ".join(f"{what}: {value}" for what, value in self.place.items())
-
-    def json(self) -> dict[str, Any]:
-        """Everything."""
-        return {"place": self.place, "rows": {row: [line.summary() for line in of] for row, of in self.rows.items()}}
+        conditions = [f"{name}: {row.conditions.words()}" for name, row in self.rows.items()]
+        place = [f"{what}: {value}" for what, value in self.place.items()]
+        return "\n".join([shown[0], "-" * len(shown[0]), *shown[1:], "", *conditions, "", *place])
 
 
 def _short(value: float) -> float:

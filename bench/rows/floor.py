@@ -1,4 +1,7 @@
-"""What the API server itself needs: one connection writes the release, a watcher on another writes the acquisition."""
+"""What the API server itself needs: one connection writes the release, a watcher on another writes the acquisition.
+
+By users like those of the candidates, so that the API server has the same to do for them: RBAC, and the audit log.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,16 @@ class Floor:
         (self._name,) = ground.leases(namespace, "floor", 1)
         self._path = f"{plane.url}{LEASES.format(namespace)}"
         self._context = ssl.create_default_context(cafile=str(plane.ca_file))
-        self._headers = {"Authorization": f"Bearer {plane.admin_token}"}
-        self._acquired: asyncio.Queue[int] = asyncio.Queue()
+        users = [f"{namespace}-{who}" for who in ("one", "other")]
+        for user in users:
+            plane.grant_lease_rights(user, namespace, self._name)
+        self._tokens = [plane.user(user) for user in users]
 
     async def measure(self, *, rounds: int) -> list[float]:
         """Milliseconds from sending the release to the answer to the acquiring write."""
-        async with self._session() as releasing, self._session() as acquiring:
+        self._acquired: asyncio.Queue[int] = asyncio.Queue()
+        releasing, acquiring = map(self._session, self._tokens)
+        async with releasing, acquiring:
             watching = asyncio.create_task(self._succeed(acquiring))
             times = []
             try:
@@ -44,8 +51,9 @@ class Floor:
                 watching.cancel()
             return times[1:]  # the first one opens the connections
 
-    def _session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._context), headers=self._headers)
+    def _session(self, token: str) -> aiohttp.ClientSession:
+        headers = {"Authorization": f"Bearer {token}"}
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._context), headers=headers)
 
     async def _write(self, http: aiohttp.ClientSession, lease: dict[str, Any], holder: str, number: int) -> None:
         spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": number}

@@ -1,8 +1,9 @@
 """From the release to the next leader's acquiring write: ours in each client, client-go, and the floor beneath.
 
 Three processes of each kind. `release` is stamped just before the PUT with an empty holder is sent, `acquired` when the
-answer to the successor's PUT is there. After each round the one that has resigned stands again. Ours and the floor take
-turns, so that both see the same machine; client-go's rounds, seconds long, go on beside them on many Leases.
+answer to the successor's PUT is there; both are told after that. After each round the one that has resigned stands
+again. Ours, with each client, and the floor take turns, so that both see the same machine. client-go's rounds, seconds
+long, are on many Leases at once, when nothing else is measured.
 """
 
 from __future__ import annotations
@@ -26,10 +27,7 @@ TURN = 10  # rounds of the floor, and then of ours
 def measure(ground: Ground) -> list[Line]:
     """Each kind; the ratios are what is to be reached."""
     rounds = ground.pick(100, 30)
-    with ThreadPoolExecutor() as pool:
-        others = {kind: pool.submit(_beside, ground, kind) for kind in peers(ground)}
-        times, bare = in_turns(ground, rounds=rounds)
-        theirs = {kind: future.result() for kind, future in others.items()}
+    times, bare = in_turns(ground, rounds=rounds)
     lines = [
         Line(
             what="release → next leader, as a multiple of the floor",
@@ -42,10 +40,11 @@ def measure(ground: Ground) -> list[Line]:
         Line(what="the floor: bare aiohttp, two writes and one event", values=bare, plot="handover: the floor"),
     ]
     for kind in OTHER_CLIENTS:
-        other, _ = in_turns(ground, rounds=ground.pick(50, 20), kind=kind, bare=False)
-        notes = f"{p50(other) / p50(bare):.1f} times the floor"
+        other, beneath = in_turns(ground, rounds=ground.pick(50, 20), kind=kind)
+        notes = f"{p50(other) / p50(beneath):.1f} times the floor in turns with it"
         lines.append(Line(what=title(kind), values=other, notes=notes, plot=f"handover: {title(kind)}"))
-    for kind, values in theirs.items():
+    for kind in peers(ground):
+        values = _at_once(ground, kind)
         ratio = p50(values) / p50(times)
         lines += [
             Line(what=f"faster than {title(kind)}", values=[ratio], unit="×", target="handover, client-go"),
@@ -55,23 +54,23 @@ def measure(ground: Ground) -> list[Line]:
     return lines
 
 
-def in_turns(ground: Ground, *, rounds: int, kind: Kind = "ours", bare: bool = True) -> tuple[list[float], list[float]]:
+def in_turns(ground: Ground, *, rounds: int, kind: Kind = "ours") -> tuple[list[float], list[float]]:
     """Milliseconds of ours and of the floor, some rounds of each in turns."""
     namespace = ground.control_plane.namespace("bench")
     (lease,) = ground.leases(namespace, "ours", 1)
     times: list[float] = []
     floor: list[float] = []
+    beneath = Floor(ground)
     with Troupe(ground, kind, namespace, NAMES) as troupe:
         leader = begin(troupe, lease)
         for _ in range(max(rounds // TURN, 1)):
-            if bare:
-                floor += asyncio.run(Floor(ground).measure(rounds=TURN))
+            floor += asyncio.run(beneath.measure(rounds=TURN))
             more, leader = rounds_of(troupe, lease, TURN, lambda: random.uniform(0.1, 0.3), leader)
             times += more
     return times, floor
 
 
-def _beside(ground: Ground, kind: Kind) -> list[float]:
+def _at_once(ground: Ground, kind: Kind) -> list[float]:
     namespace = ground.control_plane.namespace("bench")
     leases, rounds = ground.pick(16, 10), ground.pick(5, 2)
     names = ground.leases(namespace, "theirs", leases)

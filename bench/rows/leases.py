@@ -18,7 +18,7 @@ LEASES = 20
 SETTLE = 5.0  # seconds
 
 
-def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -> list[Line]:
+def measure(ground: Ground, settled: threading.Event) -> list[Line]:
     """For some minutes."""
     plane = ground.control_plane
     namespace = plane.namespace("bench")
@@ -39,7 +39,7 @@ def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -
             settled.set()
             time.sleep(SETTLE)
             before, began = machine.processor(process.pid), time.monotonic()
-            requests, minutes = count(ground, seconds=ground.pick(300, 60), enough=enough)
+            requests, minutes = count(ground, seconds=ground.pick(300, 60))
             share = (machine.processor(process.pid) - before) / (time.monotonic() - began) * 100
             threads = machine.threads(process.pid) - 1  # the program's own
             connections = machine.connections(process.pid, urlsplit(plane.url).port or 0)

@@ -7,8 +7,6 @@ handled (here: resumed) all of them.
 
 from __future__ import annotations
 
-import time
-
 from bench import logs, machine
 from bench.ground import ROOT, Ground
 from bench.operators import Operators, create_handled
@@ -16,7 +14,7 @@ from bench.table import Line
 from bench.targets import p50
 
 HANDLERS = ROOT / "bench" / "handlers" / "resumed.py"
-IDLE = 7.0  # seconds: kopf's workers end after five
+REST = 7.0  # seconds: kopf's workers end after five
 
 
 def measure(ground: Ground) -> list[Line]:
@@ -40,7 +38,7 @@ def _cold(ground: Ground) -> list[Line]:
             operators.wait_for_standby(one)
         for one in plains:
             operators.wait_for_watch(one)
-        time.sleep(IDLE)
+        machine.rest([leader.pid, *(one.pid for one in (*colds, *plains))], seconds=REST)
         cold, plain = ([machine.resident(one.pid) for one in replicas] for replicas in (colds, plains))
     over = [value - p50(plain) for value in cold]
     notes = f"{p50(cold):.1f} MB beside {p50(plain):.1f} MB"
@@ -67,7 +65,7 @@ def _warm(ground: Ground, count: int, *, index: bool) -> list[Line]:
                 logs.wait(log, one, f"indexed-{count}")
         else:
             logs.wait(log, plain, f"resumed-{count}")
-        time.sleep(IDLE)
+        machine.rest([one.pid for one in (leader, standby, plain)], seconds=REST)
         held, own = machine.resident(standby.pid), machine.resident(plain.pid)
         notes = f"{held:.0f} MB beside {own:.0f} MB; the leader {machine.resident(leader.pid):.0f} MB"
     words = "an index, one by one" if index else "no index, listed"

@@ -22,7 +22,6 @@ def measure(ground: Ground) -> list[Line]:
             what=f"kopf {release} peering: SIGTERM → first handler of the next",
             values=times,
             notes=notes,
-            plot="sigterm: kopf's peering",
         ),
         overlaps(verdict, "kopf peering: two at work at once"),
     ]

@@ -19,7 +19,7 @@ OBJECTS = 200
 IDLE = 10.0  # seconds until nothing is left of the start
 
 
-def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -> list[Line]:
+def measure(ground: Ground, settled: threading.Event) -> list[Line]:
     """Per cent of a core."""
     with Operators(ground, handlers=HANDLERS) as operators:
         create_handled(operators, OBJECTS)
@@ -42,7 +42,6 @@ def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -
         before = {what: machine.processor(replica.pid) for what, replica in kinds.items()}
         began = time.monotonic()
         time.sleep(ground.pick(300, 60))
-        enough.wait()
         seconds = time.monotonic() - began
         shares = {
             what: (machine.processor(replica.pid) - before[what]) / seconds * 100 for what, replica in kinds.items()

@@ -18,6 +18,7 @@ from kopf_leader.clients.direct import WATCH_SECONDS
 from tests.controlplane.audit import AuditLog, Request
 
 FLEETS = (2, 5, 20)
+COUNTED = 2 * WATCH_SECONDS  # seconds; a share of a watch is no request
 SETTLE = 5.0  # seconds: the opening reads and watches are over
 
 
@@ -49,8 +50,8 @@ class Fleet:
         return sum(leader.values()) / minutes, rates, _words(leader), _words(sum(standbys, Counter()))
 
 
-def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -> list[Line]:
-    """Count for as long as one watch lasts (one minute when short), and on until `enough` is set."""
+def measure(ground: Ground, settled: threading.Event) -> list[Line]:
+    """Count for as long as two watches last; for a minute when short."""
     wanted: list[tuple[Kind, int]] = [("ours", size) for size in FLEETS]
     wanted += [(kind, 2) for kind in (*OTHER_CLIENTS, *peers(ground), *ELECTORS)]
     fleets: list[Fleet] = []
@@ -60,7 +61,7 @@ def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -
                 fleets.append(fleet)  # noqa: PERF402 (those before one that fails are to be closed)
         settled.set()
         time.sleep(SETTLE)
-        counted, minutes = count(ground, seconds=ground.pick(WATCH_SECONDS, 60), enough=enough)
+        counted, minutes = count(ground, seconds=ground.pick(COUNTED, 60))
         return [line for fleet in fleets for line in _lines(fleet, counted, minutes)] + _growth(
             fleets[: len(FLEETS)], counted, minutes
         )
@@ -69,13 +70,11 @@ def measure(ground: Ground, settled: threading.Event, enough: threading.Event) -
             fleet.troupe.__exit__()
 
 
-def count(ground: Ground, *, seconds: float, enough: threading.Event | None = None) -> tuple[list[Request], float]:
+def count(ground: Ground, *, seconds: float) -> tuple[list[Request], float]:
     """The requests of so many seconds, and how many minutes these became."""
     audit = AuditLog(ground.control_plane.audit_log.path)  # a reader of our own: it is not for several threads
     skip, began = len(audit.requests()), time.monotonic()
     time.sleep(seconds)
-    if enough is not None:
-        enough.wait()
     minutes = (time.monotonic() - began) / 60
     # The log is written a moment later; what comes in that moment is less than one request in a hundred.
     return audit.requests()[skip:], minutes

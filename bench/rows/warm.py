@@ -17,7 +17,7 @@ from kopf_leader.testing.processes import Replica
 
 HANDLERS = ROOT / "bench" / "handlers" / "resumed.py"
 COLD_INDEXED = 1000  # objects; kopf's own time for its index grows with their square
-IDLE = 6.0  # seconds: kopf's workers end after five
+REST = 6.0  # seconds: kopf's workers end after five
 
 
 def measure(ground: Ground) -> list[Line]:
@@ -69,7 +69,7 @@ def _measure(ground: Ground, operators: Operators, *, count: int, index: bool, w
             logs.wait(log, standby, f"indexed-{count}")
         elif warm:
             operators.wait_for_watch(standby)
-        time.sleep(IDLE)
+        machine.rest([leader.pid, standby.pid], seconds=REST)
         memory.append(machine.resident(standby.pid))
         stopped = time.monotonic_ns()
         leader.stop()

@@ -1,28 +1,19 @@
-"""The table of the benchmarks: one place for what is to be reached, and a page that says what was measured."""
+"""The table of the benchmarks: one place for what is to be reached, and lines that say what was measured."""
 
 from __future__ import annotations
 
 import ast
-import json
-import re
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from bench import page
 from bench.ground import ROOT
-from bench.table import Line, Table
+from bench.rows import gate
+from bench.table import Line
 from bench.targets import TARGETS, Target, p95
 
 ROWS = sorted((ROOT / "bench" / "rows").glob("*.py"))
-
-
-def table() -> Table:
-    """Some lines, as rows make them."""
-    ratio = Line(what="a ratio", values=[2.5], unit="×", target="handover")
-    ours = Line(what="ours", values=[3.0, 4.12345, 5.0], plot="handover: ours")
-    kept = Line(what="kept", target="overlaps", given=True)
-    return Table({"measured on": "a day"}, {"handover": [ratio, ours], "sigterm": [kept]})
 
 
 def named_targets(path: Path) -> set[str]:
@@ -50,8 +41,9 @@ def test_every_target_stands_in_one_place() -> None:
 
 def test_a_verdict_is_the_targets() -> None:
     """A bound is kept by the statistic that it names; an answer may bring its verdict."""
-    ratio, ours, kept = (line for row in table().rows.values() for line in row)
-    assert [ratio.reached, ours.reached, kept.reached] == [False, None, True]
+    ratio = Line(what="a ratio", values=[2.5], unit="×", target="handover")
+    kept = Line(what="kept", target="overlaps", given=True)
+    assert [ratio.reached, Line(what="ours", values=[3.0]).reached, kept.reached] == [False, None, True]
     high = Line(what="x", values=[1.0] * 18 + [200.0] * 2, target="first handler")
     assert high.reached is False, "two of twenty are beyond the p95"
     assert p95(high.values) == 200
@@ -70,25 +62,15 @@ def test_far_off_is_twice_what_is_stated(target: Target, good: float, bad: float
     assert [target.far_off([good]), target.far_off([bad])] == [False, True]
 
 
-def test_the_page_has_each_line(tmp_path) -> None:
-    """Markdown and JSON say the same, with the median, the p95 and the middle half."""
-    page.write(table(), tmp_path)
-    text = (tmp_path / page.PAGE).read_text()
-    assert "| a ratio | median ≤ 2 × the floor | NO | 1 | 2.5 × |" in text
-    assert "| · ours |  |  | 3 | 4.12 ms | 5 ms | 3 – 5 | 4.04 ms | 5 ms |" in text
-    numbers = json.loads((tmp_path / page.NUMBERS).read_text())
-    assert numbers == table().json()
-    assert numbers["rows"]["handover"][1]["values"] == [3.0, 4.123, 5.0]
+def test_a_p95_of_few_is_called_the_largest() -> None:
+    """Of fewer than twenty values it is, and the line says so."""
+    few, many = (Line(what="x", values=[1.0] * number, target="first handler").cells()[1] for number in (7, 20))
+    assert few == "p95 ≤ 0.15 s (the largest of 7)"
+    assert many == "p95 ≤ 0.15 s"
 
 
-def test_what_is_published_needs_nothing_from_elsewhere() -> None:
-    """The plots are small, and name no file but themselves; each has its place on the page, as have the numbers."""
-    text = (page.FOLDER / page.PAGE).read_text()
-    json.loads((page.FOLDER / page.NUMBERS).read_text())
-    plots = sorted(page.FOLDER.glob("*.svg"))
-    assert plots
-    for plot in plots:
-        svg = re.sub(r'xmlns(:\w+)?="[^"]*"', "", plot.read_text())
-        assert "http" not in svg
-        assert len(svg) < 200_000
-        assert f"]({plot.name})" in text
+def test_the_gates_row_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It calls the gate as kopf does, with what kopf has: a pair of series, each event through to its handler."""
+    monkeypatch.setattr(gate, "EVENTS", 3)
+    costs, bare = asyncio.run(gate.costs(1))
+    assert len(costs) == len(bare) == 1
