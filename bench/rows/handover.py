@@ -3,12 +3,14 @@
 Three processes of each kind. `release` is stamped just before the PUT with an empty holder is sent, `acquired` when the
 answer to the successor's PUT is there; both are told after that. After each round the one that has resigned stands
 again. Ours, with each client, and the floor take turns, so that both see the same machine. client-go's rounds, seconds
-long, are on many Leases at once, when nothing else is measured.
+long, are on many Leases at once, when nothing else is measured. In these rounds a successor has an open connection, as
+it has read or written a short time ago. After a minute of silence it has none: that is measured by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -16,11 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench.candidates import OTHER_CLIENTS, Kind, Troupe, peers, title
 from bench.ground import Ground
-from bench.rows.floor import Floor
+from bench.rows.floor import PAUSE, Floor
 from bench.table import Line
 from bench.targets import p50
+from kopf_leader.clients.sessions import KEEPALIVE
 
 NAMES = ["a", "b", "c"]
+SILENCE = KEEPALIVE + 5  # seconds
 TURN = 10  # rounds of the floor, and then of ours
 
 
@@ -39,6 +43,7 @@ def measure(ground: Ground) -> list[Line]:
         Line(what="ours", values=times, plot="handover: ours"),
         Line(what="the floor: bare aiohttp, two writes and one event", values=bare, plot="handover: the floor"),
     ]
+    lines.append(_after_silence(ground))
     for kind in OTHER_CLIENTS:
         other, beneath = in_turns(ground, rounds=ground.pick(50, 20), kind=kind)
         notes = f"{p50(other) / p50(beneath):.1f} times the floor in turns with it"
@@ -65,9 +70,33 @@ def in_turns(ground: Ground, *, rounds: int, kind: Kind = "ours") -> tuple[list[
         leader = begin(troupe, lease)
         for _ in range(max(rounds // TURN, 1)):
             floor += asyncio.run(beneath.measure(rounds=TURN))
-            more, leader = rounds_of(troupe, lease, TURN, lambda: random.uniform(0.1, 0.3), leader)
+            more, leader = rounds_of(troupe, lease, TURN, lambda: random.uniform(*PAUSE), leader)
             times += more
     return times, floor
+
+
+def _after_silence(ground: Ground) -> Line:
+    """Where the successor has nothing to write on; several groups of three, each of which rests for long."""
+    times: list[float] = []
+    with contextlib.ExitStack() as stack:
+        groups = []
+        for _ in range(ground.pick(10, 6)):
+            namespace = ground.control_plane.namespace("bench")
+            (lease,) = ground.leases(namespace, "silent", 1)
+            groups.append((stack.enter_context(Troupe(ground, "ours", namespace, NAMES)), lease))
+        leaders = [begin(troupe, lease) for troupe, lease in groups]
+        for _ in range(ground.pick(3, 1)):
+            time.sleep(SILENCE)
+            for number, (troupe, lease) in enumerate(groups):
+                (taken,), leaders[number] = rounds_of(troupe, lease, 1, lambda: 0.3, leaders[number])
+                times.append(taken)
+    bare = asyncio.run(Floor(ground).measure(rounds=ground.pick(30, 10), anew=True))
+    return Line(
+        what="ours, after a minute of silence",
+        values=times,
+        notes=f"the successor opens a connection first; {p50(times) / p50(bare):.1f} times a floor that does so, too",
+        plot="handover: ours, after a minute of silence",
+    )
 
 
 def _at_once(ground: Ground, kind: Kind) -> list[float]:
