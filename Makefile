@@ -42,10 +42,10 @@ $(VENV)/.bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	@touch $@
 
-bench: $(VENV)/.bench ## Measure on a real API server, beside others, and write docs/benchmarks (minutes)
+bench: $(VENV)/.bench ## Measure on a real API server, beside others, and write docs/benchmarks (half an hour)
 	@$(BIN)/python -m bench
 
-bench-full: $(VENV)/.bench ## The same with more trials, 10 000 objects and half an hour under load
+bench-full: $(VENV)/.bench ## The same with more trials, 10 000 objects and half an hour under load (two hours; in pieces: bench/README.md)
 	@$(BIN)/python -m bench --full
 
 clean: ## Remove what was made here

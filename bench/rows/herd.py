@@ -21,7 +21,13 @@ def measure(ground: Ground) -> list[Line]:
     """Ours, and client-go's, who poll."""
     times, refused = herd(ground, "ours", rounds=ground.pick(40, 12))
     lines = [
-        Line(what=f"{STANDBYS} standbys, one release: refused writes", values=refused, unit="", target="herd, refused"),
+        Line(
+            what=f"{STANDBYS} standbys, one release: refused writes",
+            values=refused,
+            unit="",
+            target="herd, refused",
+            notes=f"{refused[0]} in the first round, when none has been outrun before",
+        ),
         Line(what=f"{STANDBYS} standbys: release → next leader", values=times, target="herd, time"),
     ]
     for kind in peers(ground) if ground.full else ():
