@@ -61,8 +61,8 @@ class Candidate:
     def __init__(self, troupe: Troupe, identity: str, command: list[str], kubeconfig: Path) -> None:
         self.identity = identity
         self._troupe = troupe
-        log = troupe.ground.folder / f"{troupe.namespace}-{identity}.log"
-        with log.open("wb") as errors:
+        self._log = troupe.ground.folder / f"{troupe.namespace}-{identity}.log"
+        with self._log.open("wb") as errors:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -80,6 +80,11 @@ class Candidate:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
+
+    def tail(self) -> str:
+        """The end of its log."""
+        lines = self._log.read_text(errors="replace").splitlines()[-20:]
+        return "\n".join([f"--- {self.identity} (pid {self.pid}, status {self._process.poll()})", *lines])
 
     def stand(self, lease: str) -> None:
         """Become a candidate of this Lease."""
@@ -178,7 +183,8 @@ class Troupe:
                         return fact
                 seen = len(told)
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"waited {PATIENCE:g} s in vain for {what} of {self.kind} on {lease}")
+                    tails = "\n".join(candidate.tail() for candidate in self.candidates)
+                    raise TimeoutError(f"waited {PATIENCE:g} s in vain for {what} of {self.kind} on {lease}\n{tails}")
 
     def wait_for_leader(self, lease: str, *, since: int = 0, other_than: str = "") -> Fact:
         """The acquiring write of somebody (else), accepted."""
