@@ -92,7 +92,7 @@ def _page(folder: Path | None, *, some: bool) -> Page | None:
         return None
     if not plots.possible():
         raise RefusedError("A page has plots, and there is no matplotlib here: install it (`make bench` does).")
-    return (Page.open if some else Page.begin)(folder, place())
+    return Page(folder, place(), anew=not some)
 
 
 def until_signalled(run: Run) -> int:

@@ -41,36 +41,37 @@ class RefusedError(ValueError):
 class Page:
     """What stands in a folder; rows that are put there replace those of their name. Every change is written at once."""
 
-    def __init__(self, folder: Path, table: Table) -> None:
-        self.table = table
+    def __init__(self, folder: Path, place: dict[str, str], *, anew: bool = False) -> None:
+        """`anew`: what stands there and does not fit gives way to the first row; without it, raises `RefusedError`."""
         self._folder = folder
-
-    @classmethod
-    def open(cls, folder: Path, place: dict[str, str]) -> Page:
-        """The page that is there, or an empty one. Raises `RefusedError` if rows of this place do not fit it."""
-        table = read(folder) or Table(place)
-        for what in {**place, **table.place}:
-            there, here = table.place.get(what, "nothing"), place.get(what, "nothing")
-            if there != here:
-                raise RefusedError(
-                    f"The rows in {folder} were measured with other {what} ({there}) than there are here ({here}), and "
-                    "rows of both do not go on one page: measure all rows anew, or write --into another folder."
-                )
-        return cls(folder, table)
-
-    @classmethod
-    def begin(cls, folder: Path, place: dict[str, str]) -> Page:
-        """The page that is there, or an empty one where rows of this place cannot be added to that."""
+        self._place = place
         try:
-            return cls.open(folder, place)
+            self._table()
         except RefusedError:
-            return cls(folder, Table(place))
+            if not anew:
+                raise
+            self._anew = True
+        else:
+            self._anew = False
 
     def put(self, name: str, row: Row) -> None:
         """Add or replace a row, and write all."""
-        rows = {**self.table.rows, name: row}
-        self.table = Table(self.table.place, {known: rows[known] for known in ROWS if known in rows})
-        write(self.table, self._folder)
+        rows = {**({} if self._anew else self._table().rows), name: row}
+        write(Table(self._place, {known: rows[known] for known in ROWS if known in rows}), self._folder)
+        self._anew = False
+
+    def _table(self) -> Table:
+        """What stands there now: another run may have written, too. Raises `RefusedError` if rows do not fit it."""
+        table = read(self._folder) or Table(self._place)
+        for what in {**self._place, **table.place}:
+            there, here = table.place.get(what, "nothing"), self._place.get(what, "nothing")
+            if there != here:
+                raise RefusedError(
+                    f"The rows in {self._folder} were measured with other {what} ({there}) than there are here "
+                    f"({here}), and rows of both do not go on one page: measure all rows anew, or write --into another "
+                    "folder."
+                )
+        return table
 
 
 def read(folder: Path) -> Table | None:

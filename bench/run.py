@@ -78,12 +78,15 @@ class Run:
         """All of them."""
         together = [name for name in TOGETHER if name in self.left]
         with ThreadPoolExecutor(max(1, len(together))) as pool:
+            futures = []
             for name in together:
                 settled = Event()
-                pool.submit(self._measure, name, self._waiting(name, settled), together).add_done_callback(
-                    lambda _, settled=settled: settled.set()  # also where it could not be started
-                )
+                futures.append(pool.submit(self._measure, name, self._waiting(name, settled), together))
+                # Also where it could not be started.
+                futures[-1].add_done_callback(lambda _, settled=settled: settled.set())
                 settled.wait(START)
+            for future in futures:
+                future.result()
         for name, function in ONE_BY_ONE.items():
             if name in self.left:
                 self._measure(name, lambda function=function: function(self._ground), ())

@@ -89,10 +89,10 @@ def test_page_and_numbers_have_one_verdict(tmp_path: Path) -> None:
 
 def test_a_row_that_is_measured_anew_leaves_the_others(tmp_path: Path) -> None:
     """It takes the place of its own lines; all are in the order of the table, whenever they were measured."""
-    Page.open(tmp_path, PLACE).put("blocked", row())
-    Page.open(tmp_path, PLACE).put("handover", row())
+    Page(tmp_path, PLACE).put("blocked", row())
+    Page(tmp_path, PLACE).put("handover", row())
     before = sections(tmp_path)
-    Page.open(tmp_path, PLACE).put("handover", row(EVENING, ratio=1.5))
+    Page(tmp_path, PLACE).put("handover", row(EVENING, ratio=1.5))
     after = sections(tmp_path)
     assert list(after) == ["", "handover", "blocked"]
     assert after["blocked"] == before["blocked"]
@@ -100,16 +100,25 @@ def test_a_row_that_is_measured_anew_leaves_the_others(tmp_path: Path) -> None:
     assert "2.5 ×" not in after["handover"]
 
 
+def test_what_another_run_has_written_meanwhile_stays(tmp_path: Path) -> None:
+    """A row is put among those that stand there then."""
+    one, other = Page(tmp_path, PLACE), Page(tmp_path, PLACE)
+    one.put("handover", row())
+    other.put("blocked", row())
+    assert list(sections(tmp_path)) == ["", "handover", "blocked"]
+
+
 def test_rows_of_two_machines_are_not_mixed(tmp_path: Path) -> None:
     """Nor of two versions of the peers; where all rows are measured, the page is begun anew."""
-    Page.open(tmp_path, PLACE).put("handover", row())
+    Page(tmp_path, PLACE).put("handover", row())
     here = {**PLACE, "versions": "kopf 2"}
     with pytest.raises(RefusedError, match=r"other versions \(kopf 1\) than there are here \(kopf 2\)"):
-        Page.open(tmp_path, here)
+        Page(tmp_path, here)
     assert "handover" in sections(tmp_path)
-    Page.begin(tmp_path, here).put("blocked", row())
+    Page(tmp_path, here, anew=True).put("blocked", row())
     assert list(sections(tmp_path)) == ["", "blocked"]
-    assert list(Page.begin(tmp_path, here).table.rows) == ["blocked"], "of the same place, they stay until replaced"
+    Page(tmp_path, here, anew=True).put("gate", row())
+    assert list(sections(tmp_path)) == ["", "gate", "blocked"], "of the same place, they stay until they are replaced"
 
 
 @pytest.mark.parametrize(
@@ -125,16 +134,16 @@ def test_numbers_of_another_form_are_refused(tmp_path: Path, content: str, said:
     """In one sentence that says what to do; the file is not touched."""
     (tmp_path / page.NUMBERS).write_text(content)
     with pytest.raises(RefusedError, match=f"{said}.*measure all rows anew"):
-        Page.open(tmp_path, PLACE)
+        Page(tmp_path, PLACE)
     assert (tmp_path / page.NUMBERS).read_text() == content
 
 
 def test_a_target_that_is_none_any_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its verdict could not be given."""
-    Page.open(tmp_path, PLACE).put("handover", row())
+    Page(tmp_path, PLACE).put("handover", row())
     monkeypatch.delitem(TARGETS, "overlaps")
     with pytest.raises(RefusedError, match="no target 'overlaps'"):
-        Page.open(tmp_path, PLACE)
+        Page(tmp_path, PLACE)
 
 
 def test_every_row_has_its_way_of_being_measured() -> None:
@@ -179,7 +188,7 @@ def told(*_):
 run.TOGETHER, run.ONE_BY_ONE = {}, {"gate": lambda *_: [Line(what="a line")], "herd": told, "load": told}
 ground = object.__new__(Ground)
 ground.full = False
-results = main.Results(Page.open(Path(sys.argv[1]), {}))
+results = main.Results(Page(Path(sys.argv[1]), {}))
 whole = run.Run(ground, ["gate", "herd", "load"], results.take)
 main.end(main.until_signalled(whole), results, whole)
 """
@@ -187,7 +196,7 @@ main.end(main.until_signalled(whole), results, whole)
 
 def test_a_run_that_is_broken_off_has_written_what_was_measured(tmp_path: Path) -> None:
     """By SIGTERM (or Ctrl-C) in the middle of a row, it ends at once, and says what was not measured."""
-    Page.open(tmp_path, {}).put("herd", row())
+    Page(tmp_path, {}).put("herd", row())
     before = sections(tmp_path)["herd"]
     command = [sys.executable, "-c", BROKEN_OFF, str(tmp_path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
