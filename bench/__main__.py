@@ -76,8 +76,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="more trials, 10 000 objects, half an hour under load")
     parser.add_argument(
-        "--only", action="append", choices=ROWS, metavar="ROW",
-        help=f"measure this row; may be repeated; all without it, which are: {', '.join(ROWS)}",
+        "--only", action="extend", nargs="+", choices=ROWS, metavar="ROW",
+        help=f"measure these rows; all without it, which are: {', '.join(ROWS)}",
     )  # fmt: skip
     parser.add_argument(
         "--into", type=Path, metavar="FOLDER",
@@ -91,7 +91,7 @@ def _page(folder: Path | None, *, some: bool) -> Page | None:
     if folder is None:
         return None
     if not plots.possible():
-        raise RefusedError("A page has plots, and there is no matplotlib here: install it (`make bench` does).")
+        raise RefusedError("A page has plots, and there is no matplotlib here: `make .venv/.bench` installs it.")
     return Page(folder, place(), anew=not some)
 
 
