@@ -66,7 +66,7 @@ def test_a_handover_takes_little_more_than_the_api_server_does(ground: Ground) -
 
     By the quicker quarter of each: ours has more processes to wake, which on a busy machine wait for one another.
     """
-    ours, floor = handover.in_turns(ground, rounds=40)
+    ours, floor = handover.in_turns(ground, rounds=30)
     keep("handover", [quantile(ours, 25) / quantile(floor, 25)], ours=ours, floor=floor)
 
 
