@@ -9,14 +9,13 @@ into start-up handlers.
 """
 
 import asyncio
+import concurrent.futures
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE, TermOver
@@ -27,8 +26,7 @@ PREPARED: ContextVar[bool] = ContextVar("kopf_leader.prepared", default=False)
 """Whether the code belongs to what was started before the gate opened, as opposed to a handler."""
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What the handling of one event may wait for."""
 
     pressure: asyncio.Event | None
@@ -187,7 +185,9 @@ class Tenure:
 
 def _counts(executor: Any, function: Callable[..., Any]) -> bool:
     """Whether it may do harm: looking up a name does none, and takes half a minute when the network fails."""
-    if isinstance(executor, ProcessPoolExecutor):  # which could not pickle the wrapper
+    usual = executor is None or isinstance(executor, concurrent.futures.ThreadPoolExecutor)
+    # It could not pickle the wrapper. Last, as naming the class imports multiprocessing.
+    if not usual and isinstance(executor, concurrent.futures.ProcessPoolExecutor):
         return False
     return function not in (socket.getaddrinfo, socket.getnameinfo)
 
