@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.fence import TENURE, TermOver
@@ -26,7 +27,8 @@ PREPARED: ContextVar[bool] = ContextVar("kopf_leader.prepared", default=False)
 """Whether the code belongs to what was started before the gate opened, as opposed to a handler."""
 
 
-class Job(NamedTuple):
+@dataclass(frozen=True)
+class Job:
     """What the handling of one event may wait for."""
 
     pressure: asyncio.Event | None
