@@ -2,15 +2,13 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kopf_leader.clients.base import LeaseClient
 from kopf_leader.errors import SettingsError
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Library:
+class _Library(NamedTuple):
     """One library: where its side of ours is, what brings it, and which of its objects can be passed."""
 
     module: str

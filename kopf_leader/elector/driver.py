@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from math import inf
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kopf_leader.clients.base import LeaseClient
 from kopf_leader.elector.clock import Clock
@@ -18,7 +18,6 @@ from kopf_leader.elector.observer import Observer, Observers, WatchEnd
 from kopf_leader.elector.reports import Reporter
 from kopf_leader.elector.requests import Requests
 from kopf_leader.elector.watch import Watcher
-from kopf_leader.elector.witness import Witness
 from kopf_leader.protocol.machine import claim_until, step
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import (
@@ -38,6 +37,9 @@ from kopf_leader.protocol.state import (
     Watch,
 )
 from kopf_leader.protocol.term import Claim, Term
+
+if TYPE_CHECKING:
+    from kopf_leader.elector.witness import Witness
 
 # Timers of an event loop stand still while the machine is suspended, the clock of L5 does not: a leader looks at it
 # at least this often (seconds).
@@ -79,7 +81,9 @@ class Driver:
         )
         self._witness: Witness | None = None
         if settings.takeover == "evidence":
-            self._witness = Witness(settings, client, post=self.post, pause=self._requests.retry_pause)
+            from kopf_leader.elector import witness  # noqa: PLC0415 (for who goes by evidence only)
+
+            self._witness = witness.Witness(settings, client, post=self.post, pause=self._requests.retry_pause)
         self._watcher: asyncio.Task[Any] | None = None
         self._failure: Exception | None = None
 

@@ -5,7 +5,6 @@ import os
 import secrets
 import socket
 
-from kopf_leader.elector.place import Unprovable, find_place
 from kopf_leader.protocol.settings import MAX_NAME, Takeover
 
 
@@ -17,6 +16,8 @@ def make_identity(name: str | None = None, *, takeover: Takeover = "expiry") -> 
     """
     suffix = f"_{secrets.token_hex(5)}"
     if takeover == "evidence":
+        from kopf_leader.elector.place import Unprovable, find_place  # noqa: PLC0415 (as in `driver`)
+
         with contextlib.suppress(Unprovable):
             suffix += f".{find_place().life}"
     name = name or os.environ.get("POD_NAME") or socket.gethostname()

@@ -1,7 +1,7 @@
 """Taking hold of kopf, and letting go of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate import seam
@@ -12,8 +12,7 @@ from kopf_leader.gate.rules import Rules
 from kopf_leader.operations.site import Operations
 
 
-@dataclass
-class _Held:
+class _Held(NamedTuple):
     gate: Gate
     uninstall: Callable[[], None]
     operations: Operations | None

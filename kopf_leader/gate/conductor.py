@@ -16,15 +16,14 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kopf
 
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.elector.election import Election, Follower
 from kopf_leader.elector.waiting import all_done, join
-from kopf_leader.errors import SettingsError
-from kopf_leader.gate import closing, seam, seam_peering, stuck
+from kopf_leader.gate import alongside, closing, seam, stuck
 from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.events import Intake
 from kopf_leader.gate.exits import leave_lanes, leave_term, tell_failure
@@ -33,13 +32,15 @@ from kopf_leader.gate.hooks import Kind, OperatorHooks
 from kopf_leader.gate.lanes import Lanes, refuse
 from kopf_leader.gate.lockout import Lockout
 from kopf_leader.gate.noise import quiet, quiet_at_first
-from kopf_leader.gate.peering import Peering, migrate
 from kopf_leader.gate.rules import Rules
 from kopf_leader.gate.seam_parts import Parts
 from kopf_leader.gate.signals import Signals
 from kopf_leader.gate.tenure import Tenure, tracking
 from kopf_leader.protocol.state import Exit, Reason, StopLeading
 from kopf_leader.protocol.term import Term
+
+if TYPE_CHECKING:
+    from kopf_leader.gate.peering import Peering
 
 logger = logging.getLogger("kopf_leader.gate")
 
@@ -259,26 +260,15 @@ class Conductor:
             self._resources.close()
 
     def _prepare_settings(self) -> None:
-        settings = self.parts.settings
-        seam.list_in_chunks(settings)
+        seam.list_in_chunks(self.parts.settings)
         if self._alone:
             return  # peering is the user's affair then
-        if self.rules.from_peering is not None:
-            self._peering = migrate(
-                self.parts,
-                grace=self.rules.from_peering,
-                drain=self.rules.drain_timeout + self.rules.slack,
-                changed=self._wake_up,
-                give_way=lambda: self._running_election.resign(leave=False),
-            )
-        elif seam_peering.peering_wanted(settings):
-            sentence = (
-                "Peering and leader election cannot be combined, as each pauses the operator for its own reasons: "
-                "drop the settings of peering, or disable the election, or, to migrate from one to the other, set "
-                "--leader-election-from-peering."
-            )
-            raise SettingsError([sentence])
-        settings.peering.standalone = True
+        self._peering = alongside.settle(
+            self.parts,
+            self.rules,
+            changed=self._wake_up,
+            give_way=lambda: self._running_election.resign(leave=False),
+        )
 
     async def _conduct(self) -> None:
         while True:

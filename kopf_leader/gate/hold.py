@@ -1,9 +1,9 @@
 """What a warm standby holds: one stream, kept open whoever leads, and the newest body of each object in it.
 
 kopf would close its streams on a standby and list anew at the promotion. Here its own stream is run in a task beside
-(the pump), with the election's pause hidden from it, and what it brings is noted: the body as bytes, a fifth of the
-size of the parsed one. At a promotion the held bodies are given to kopf as if they had just been listed, without a
-request; `barrier` sees to it that nothing starts on one that is out of date.
+(the pump), with the election's pause hidden from it, and the bodies that it brings are put on a `shelf`. At a promotion
+they are given to kopf as if they had just been listed, without a request; `barrier` sees to it that nothing starts on
+one that is out of date.
 
 While somebody else leads, events go no further than here: they fill the users' indices, in the order in which they
 come, and no worker of kopf's is made. Only a stream with handlers that run on every replica is passed on. While this
@@ -18,7 +18,6 @@ kopf knows no order; what has changed last is replayed first, as it is the most 
 import asyncio
 import contextvars
 import logging
-import marshal
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import aclosing
@@ -32,6 +31,7 @@ from kopf_leader.gate.counters import Counters
 from kopf_leader.gate.readers import end, is_cancelled
 from kopf_leader.gate.seam_parts import Parts
 from kopf_leader.gate.seen import MARK, Seen
+from kopf_leader.gate.shelf import Shelf
 from kopf_leader.gate.tenure import Tenure
 
 logger = logging.getLogger("kopf_leader.gate")
@@ -70,7 +70,7 @@ class Hold:
         self._counters = counters
         self._passes = passes
         self._indexed = parts.has_indices(stream.resource)
-        self._store: dict[str, tuple[str, bytes]] = {}  # uid: version, body; what has changed last comes last
+        self._shelf = Shelf()  # what has changed last comes last
         self.broken = False
         """Whether it could not be listed or watched when that was tried last. Any thread."""
         self._listing: set[str] | None = None
@@ -103,7 +103,7 @@ class Hold:
         elif silent > DEAF:
             self.restart(f"it has shown nothing for {silent:.0f} s")
         else:
-            self._pending = dict.fromkeys(self._store)
+            self._pending = dict.fromkeys(self._shelf)
             self._barrier = Barrier(self, settings=self._parts.settings, stream=self.stream, counters=self._counters)
             self._barrier.start()
         self._woken.set()
@@ -133,8 +133,7 @@ class Hold:
 
     def version(self, uid: str) -> str | None:
         """The version in which the object was last seen; None if it is gone."""
-        held = self._store.get(uid)
-        return None if held is None else held[0]
+        return self._shelf.version(uid)
 
     def restart(self, why: str) -> None:
         """Begin the stream anew, with a listing."""
@@ -180,7 +179,7 @@ class Hold:
 
     def bodies(self) -> list[Any]:
         """The objects that are held."""
-        return [self._unpack(uid) for uid in self._store]
+        return [self._shelf.body(uid) for uid in self._shelf]
 
     # For kopf.
 
@@ -202,8 +201,8 @@ class Hold:
                 if self._live or not self._may_replay():
                     continue
                 uid, _ = self._pending.popitem()
-                if uid in self._store:
-                    return self._marked({"type": None, "object": self._unpack(uid)}, self._barrier)
+                if uid in self._shelf:
+                    return self._marked({"type": None, "object": self._shelf.body(uid)}, self._barrier)
             elif self._pump is None or self._pump.done():
                 return None if self._pump is None else self._pump.result()
             else:
@@ -299,11 +298,11 @@ class Hold:
         kind, body = event["type"], event["object"]
         uid, guard = seam_read.uid_of(event), self._barrier
         known = self.version(uid)
-        self._store.pop(uid, None)  # what has changed last comes last
         if kind == "DELETED":
+            self._shelf.drop(uid)
             guard = None
         else:
-            self._store[uid] = version, marshal.dumps(body)
+            self._shelf.put(uid, version, body, compress=not self._leading)
         if self._listing is not None:
             if kind is None:
                 self._listing.add(uid)
@@ -329,10 +328,10 @@ class Hold:
         if listing is None:
             return
         if self.ordered:
-            self._store = dict(sorted(self._store.items(), key=lambda item: int(item[1][0])))
-        for uid in [uid for uid in self._store if uid not in listing]:
-            body = self._unpack(uid)
-            del self._store[uid]
+            self._shelf.sort()
+        for uid in [uid for uid in self._shelf if uid not in listing]:
+            body = self._shelf.body(uid)
+            self._shelf.drop(uid)
             # Who lives until its finalizers are gone is marked for it; kopf would start daemons for it otherwise.
             body["metadata"].setdefault("deletionTimestamp", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
             gone = {"type": "DELETED", "object": body}
@@ -346,9 +345,6 @@ class Hold:
         while len(self._live) > BACKLOG:
             self._room.clear()
             await self._room.wait()
-
-    def _unpack(self, uid: str) -> Any:
-        return marshal.loads(self._store[uid][1])  # noqa: S302 (packed here)
 
     def _end_barrier(self) -> None:
         if self._barrier is not None:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate.fence import TENURE
@@ -106,8 +106,7 @@ def register(hook: Hook, registry: Any) -> None:
     registered.hooks.append(hook)
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A hook has failed for good."""
 
     hook: Hook

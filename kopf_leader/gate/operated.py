@@ -22,7 +22,7 @@ class Operated:
         self._operations = operations
         operations.count(gate.counters)
         gate.counters.when_opened = operations.opened
-        operations.health.unwatched = lambda: gate.unwatched
+        operations.watch_streams(lambda: gate.unwatched)
 
     def orchestrate(
         self, parts: Parts, original: Callable[..., Coroutine[Any, Any, None]]

@@ -1,9 +1,8 @@
 """What can be said about an operator's election: every option once, with its names and how it is read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from kopf_leader.clients.choose import client_for
 from kopf_leader.errors import SettingsError
@@ -16,8 +15,7 @@ _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 MAX_PRIORITY = 999_999_999  # nine digits: what is read back from the Lease (`protocol/record.py`, `asks_of`)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """One option: its names in the three ways to say it, and how to read what was said."""
 
     name: str

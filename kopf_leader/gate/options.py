@@ -7,7 +7,7 @@ repair a bad variable. Every sentence about a bad value says where the value com
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from kopf_leader.errors import SettingsError
 from kopf_leader.gate.option_table import OPTIONS
@@ -22,8 +22,7 @@ DEV_PRIORITY = 666  # kopf `cli.py`, `--dev`
 MIN_GRACE = 5.0  # seconds: the first keep-alive of an operator that has just started has to arrive within
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """A value as somebody said it, and where."""
 
     value: Any

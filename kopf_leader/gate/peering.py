@@ -348,7 +348,7 @@ def migrate(
     if settings.standalone or not seam_peering.peering_wanted(parts.settings):
         sentence = "A migration from peering is asked for (--leader-election-from-peering), but no peering: "
         raise SettingsError([sentence + "keep the old version's --peering=NAME, or drop that flag."])
-    find = seam_peering.peering_objects(parts)
+    find = seam_peering.peering_objects(parts, PeeringObject)
     rules = PeeringRules(
         grace=grace,
         priority=settings.priority,

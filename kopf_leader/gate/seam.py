@@ -23,8 +23,7 @@ import importlib
 import importlib.metadata
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import kopf
 
@@ -146,8 +145,7 @@ class Hooks(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Stream:
+class Stream(NamedTuple):
     """Which resource is listed and watched, and where."""
 
     resource: Any

@@ -12,9 +12,8 @@ import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kopf
 
@@ -134,8 +133,7 @@ def dropping(original: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...,
 _module: Callable[[str], ModuleType] = functools.cache(importlib.import_module)
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """A daemon or timer that was told to stop."""
 
     task: asyncio.Task[Any]

@@ -1,10 +1,11 @@
 """The seam, continued: kopf's peering, for a migration from it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from kopf_leader.clients.peerings import PeeringObject
 from kopf_leader.gate.seam_parts import Parts, get
+
+Found = TypeVar("Found")
 
 _REACTOR = "kopf._core.reactor"
 # As in `seam`, which checks them when a migration is asked for: module, attribute, and the keywords that we expect.
@@ -24,8 +25,10 @@ def peering_wanted(settings: Any) -> bool:
     return not peering.standalone and (peering.mandatory or peering.name != "default")
 
 
-def peering_objects(parts: Parts) -> Callable[[], list[PeeringObject]]:
+def peering_objects(parts: Parts, make: Callable[..., Found]) -> Callable[[], list[Found]]:
     """Give what finds the objects of the operator's peering, from any thread; none while kopf explores the cluster.
+
+    Each is made by `make`, from the fields of a `PeeringObject`.
 
     As kopf does: in each of the two API groups that has the definition, and in each namespace that is served.
     """
@@ -33,12 +36,12 @@ def peering_objects(parts: Parts) -> Callable[[], list[PeeringObject]]:
     scope = "CLUSTER" if settings.clusterwide else "NAMESPACED"
     selectors = [get("kopf._cogs.structs.references", f"{scope}_PEERINGS_{group}") for group in "KZ"]
 
-    def find() -> list[PeeringObject]:
+    def find() -> list[Found]:
         if not (insights.ready_namespaces.is_set() and insights.ready_resources.is_set()):
             return []
         resources = [insights.backbone[one] for one in selectors if one in insights.backbone]
         return [
-            PeeringObject(
+            make(
                 group=resource.group,
                 version=resource.version,
                 plural=resource.plural,

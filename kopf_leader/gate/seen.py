@@ -1,7 +1,6 @@
 """What goes along with an event on its way from the stream to its handlers."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kopf_leader.gate.barrier import Barrier
 from kopf_leader.gate.tenure import Tenure
@@ -10,8 +9,7 @@ if TYPE_CHECKING:
     from kopf_leader.gate.hold import Hold
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """Where an event was seen: added to it on its way from the stream to the processor; handlers never see it."""
 
     tenure: Tenure | None

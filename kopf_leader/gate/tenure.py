@@ -9,10 +9,10 @@ into start-up handlers.
 """
 
 import asyncio
+import concurrent.futures
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -187,7 +187,9 @@ class Tenure:
 
 def _counts(executor: Any, function: Callable[..., Any]) -> bool:
     """Whether it may do harm: looking up a name does none, and takes half a minute when the network fails."""
-    if isinstance(executor, ProcessPoolExecutor):  # which could not pickle the wrapper
+    usual = executor is None or isinstance(executor, concurrent.futures.ThreadPoolExecutor)
+    # It could not pickle the wrapper. Last, as naming the class imports multiprocessing.
+    if not usual and isinstance(executor, concurrent.futures.ProcessPoolExecutor):
         return False
     return function not in (socket.getaddrinfo, socket.getnameinfo)
 

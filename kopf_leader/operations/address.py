@@ -3,7 +3,7 @@
 import os
 import re
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kopf_leader.errors import SettingsError
 
@@ -11,8 +11,7 @@ _ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)]|(?P<host>[^:\[\]\s]*)):(?P
 MAX_PORT = 65535
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """A place to listen at."""
 
     host: str

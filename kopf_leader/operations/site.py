@@ -6,8 +6,8 @@ come to be, and closed when the last thing of the operator has ended.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from kopf_leader.clients.base import LeaseClient
@@ -18,15 +18,13 @@ from kopf_leader.elector.thread import ElectionThread
 from kopf_leader.errors import SettingsError
 from kopf_leader.operations.address import Address
 from kopf_leader.operations.events import EventRecorder
-from kopf_leader.operations.health import Health
-from kopf_leader.operations.pulse import Pulse
-from kopf_leader.operations.server import OperationsServer
 from kopf_leader.operations.view import View
 from kopf_leader.protocol.settings import Settings
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from kopf_leader.operations.endpoints import Endpoints
     from kopf_leader.operations.metrics import Figures, Metrics
 
 logger = logging.getLogger("kopf_leader")
@@ -53,24 +51,27 @@ class Operations:
         stuck_timeout: float = 300.0,
         early: bool = False,
     ) -> None:
-        self.health = Health(stuck_timeout=stuck_timeout)
         self.metrics: Metrics | None = None
+        self.endpoints: Endpoints | None = None
         self._registry: CollectorRegistry | None = None
         self._registered = False
         self._early = early
         if metrics_at is not None or registry is not None:
             self.metrics, self._registry = _make_metrics(registry)
-        self.server = OperationsServer(
-            health_at=health_at,
-            metrics_at=metrics_at,
-            health=self.health,
-            exposition=None if self._registry is None else self._expose,
-        )
+        if health_at is not None or metrics_at is not None:
+            from kopf_leader.operations import endpoints  # noqa: PLC0415 (who serves nothing starts the sooner)
+
+            self.endpoints = endpoints.Endpoints(
+                health_at=health_at,
+                metrics_at=metrics_at,
+                stuck_timeout=stuck_timeout,
+                exposition=None if self._registry is None else self._expose,
+            )
 
     def open(self) -> None:
         """Take names and (if early) ports; idempotent. Raises `SettingsError` when somebody else has them."""
-        if self._early:
-            self.server.bind()
+        if self._early and self.endpoints is not None:
+            self.endpoints.server.bind()
         if self.metrics is not None and self._registry is not None and not self._registered:
             try:
                 self._registry.register(self.metrics)
@@ -84,10 +85,16 @@ class Operations:
         if self.metrics is not None:
             self.metrics.figures = figures
 
+    def watch_streams(self, unwatched: Callable[[], Iterable[str]]) -> None:
+        """Show the resources that the operator tries to watch in vain."""
+        if self.endpoints is not None:
+            self.endpoints.look_at_streams(unwatched)
+
     def start(self) -> None:
         """An operator is about to be made: have the ports, or do not let it start. Raises `SettingsError`."""
         self.open()
-        self.server.bind()
+        if self.endpoints is not None:
+            self.endpoints.server.bind()
 
     def stand(
         self,
@@ -106,14 +113,14 @@ class Operations:
             observers.append(self.metrics)
 
         election = ElectionThread(settings=settings, client=client, follower=follower, clock=clock, observers=observers)
-        self.health.view = view
-        self.health.election_pulse = Pulse(election.call)
-        self.health.election = election
+        if self.endpoints is not None:
+            self.endpoints.look_at(election, view)
         return election
 
     def attend(self, election: Election) -> None:
         """Look at an election without a Lease."""
-        self.health.election = election
+        if self.endpoints is not None:
+            self.endpoints.look_at(election)
 
     def opened(self) -> None:
         """The gate has opened. In any thread."""
@@ -123,26 +130,18 @@ class Operations:
     @contextmanager
     def serving(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         """Serve while the operator lives on this loop, to the end of its drain. Raises `SettingsError`."""
-
-        def call(function: Callable[[], None]) -> bool:
-            try:
-                loop.call_soon_threadsafe(function)
-            except RuntimeError:  # closed
-                return False
-            return True
-
-        self.health.leaving = False
-        self.health.operator_pulse = Pulse(call)
-        self.server.start()
         try:
-            yield
+            with ExitStack() as served:
+                if self.endpoints is not None:
+                    served.enter_context(self.endpoints.serving(loop))
+                yield
         finally:
-            self.health.leaving = True
             self.close()
 
     def close(self) -> None:
         """Give ports and names back; idempotent."""
-        self.server.stop()
+        if self.endpoints is not None:
+            self.endpoints.server.stop()
         if self._registered and self._registry is not None and self.metrics is not None:
             self._registered = False
             self._registry.unregister(self.metrics)

@@ -4,7 +4,7 @@ The election's thread puts a finished picture in place with each step; a reader 
 the clock itself. So a dead or hanging election shows: its picture grows old (L7).
 """
 
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from kopf_leader.elector.clock import Clock
 from kopf_leader.elector.observer import Observer, Request
@@ -13,11 +13,10 @@ from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import Instant, State
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """One moment of the election. Times are in seconds on the election's clock."""
 
-    state: State = field(default_factory=State)
+    state: State = State()
     failing_since: float | None = None
     """Since when no request has succeeded, although some were sent."""
 
@@ -31,16 +30,16 @@ class View(Observer):
         self.picture = Picture()
 
     def stepped(self, before: State, after: State, now: Instant) -> None:  # noqa: ARG002 (the observer's shape)
-        self.picture = replace(self.picture, state=after)
+        self.picture = self.picture._replace(state=after)
 
     def requested(self, request: Request) -> None:
         if request.error is None or request.absent:
-            self.picture = replace(self.picture, failing_since=None)
+            self.picture = self.picture._replace(failing_since=None)
             return
         if request.code in ("404", "409"):
             return  # part of the game: somebody else was faster
         if self.picture.failing_since is None:
-            self.picture = replace(self.picture, failing_since=self.clock.time())
+            self.picture = self.picture._replace(failing_since=self.clock.time())
 
     @property
     def claim_left(self) -> float:

@@ -1,6 +1,7 @@
 """The words of the machine: what it remembers (`State`), what it is told (events), what it asks for (actions).
 
-All of them are frozen and hashable, so that a walk over every reachable state can fold equal ones.
+All of them are frozen and hashable, so that a walk over every reachable state can fold equal ones. Those of one shape
+share one dataclass, and are told apart by their class: making a dataclass is what most of our start-up goes into.
 """
 
 import enum
@@ -199,6 +200,28 @@ class State:
     over: bool = False
 
 
+# Shapes of events and actions.
+
+
+@dataclass(frozen=True)
+class _Bare:
+    """Nothing to add to its name."""
+
+
+@dataclass(frozen=True)
+class _OfWrite:
+    """Of one write."""
+
+    write: Write
+
+
+@dataclass(frozen=True)
+class _OfTerm:
+    """Of the term with this token."""
+
+    token: int
+
+
 # Events: what the machine is told.
 
 
@@ -226,29 +249,19 @@ class Accepted:
     sight: Sight
 
 
-@dataclass(frozen=True)
-class Rejected:
+class Rejected(_OfWrite):
     """The API server answered that it did not do it (409, 404, another 4xx)."""
 
-    write: Write
 
-
-@dataclass(frozen=True)
-class Unknown:
+class Unknown(_OfWrite):
     """Nobody knows: time-out, broken connection, 5xx, or an answer that is nonsense."""
 
-    write: Write
 
-
-@dataclass(frozen=True)
-class Denied:
+class Denied(_OfWrite):
     """Refused for the credentials, after a new log-in, or for the rights (401, 403)."""
 
-    write: Write
 
-
-@dataclass(frozen=True)
-class Tick:
+class Tick(_Bare):
     """Time has passed."""
 
 
@@ -260,18 +273,12 @@ class Resign:
     away: float = 0.0
 
 
-@dataclass(frozen=True)
-class Drained:
+class Drained(_OfTerm):
     """Nothing of the term with this token runs any more, and nothing can start."""
 
-    token: int
 
-
-@dataclass(frozen=True)
-class Lapsed:
+class Lapsed(_OfTerm):
     """Somebody has looked at the clock and found the claim of the term with this token run out."""
-
-    token: int
 
 
 @dataclass(frozen=True)
@@ -290,13 +297,11 @@ Event = Seen | Absent | Accepted | Rejected | Unknown | Denied | Tick | Resign |
 # Actions: what the machine asks for.
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(_Bare):
     """Read the Lease, now, and again every retry_period until an answer comes; tell it with its `sent_at`."""
 
 
-@dataclass(frozen=True)
-class Watch:
+class Watch(_Bare):
     """Open the watch on the Lease (after a read), closing the one that is open: it is deaf."""
 
 
@@ -308,11 +313,8 @@ class Send:
     body: Mapping[str, Any] = field(compare=False, hash=False, repr=False)
 
 
-@dataclass(frozen=True)
-class StartLeading:
+class StartLeading(_OfTerm):
     """A term begins: open the gate."""
-
-    token: int
 
 
 @dataclass(frozen=True)
@@ -336,8 +338,7 @@ class Exit:
     reason: Reason
 
 
-@dataclass(frozen=True)
-class Finish:
+class Finish(_Bare):
     """The candidate is done: nothing is held, nothing in flight."""
 
 

@@ -42,6 +42,21 @@ def test_version_and_help_import_neither_kopf_nor_rich(command):
         assert not imported & {"kopf", "rich", "aiohttp"}
 
 
+def test_an_operator_imports_only_what_it_was_asked_for():
+    """An operator that asks for nothing special starts the sooner: what only an option needs is imported for that."""
+    code = (
+        "import kopf_leader, kopf_leader.gate.candidate as candidate, sys; kopf_leader.enable('op', namespace='ns'); "
+        "from kopf_leader.gate.enable import apply; candidate.stand(apply(), None, None); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    imported = set(done.stdout.split())
+    assert "kopf_leader.elector.driver" in imported
+    ours = {"clients.blocking", "clients.kubernetes", "clients.pykube", "clients.peerings", "elector.witness"}
+    ours |= {"gate.peering", "operations.endpoints", "operations.metrics"}
+    assert not imported & {f"kopf_leader.{name}" for name in ours}
+    assert not imported & {"concurrent.futures.process", "prometheus_client"}
+
+
 @pytest.mark.parametrize("missing", ["rich", "jsonpatch"])
 def test_the_demo_says_which_extra_it_needs(monkeypatch, missing):
     """Without rich or jsonpatch, `kopf-leader demo` says what to install."""

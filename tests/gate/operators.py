@@ -135,9 +135,9 @@ class Operator:
     def held(self) -> dict[str, str]:
         """The versions of the objects that the operator's streams hold, by name."""
         return {
-            hold._unpack(uid)["metadata"]["name"]: version
+            hold._shelf.body(uid)["metadata"]["name"]: hold.version(uid)
             for hold in [*self.conductor.intake._holds]
-            for uid, (version, _) in [*hold._store.items()]
+            for uid in [*hold._shelf]
         }
 
     def holds(self, *names: str) -> bool:

@@ -422,7 +422,7 @@ def test_several_namespaces(operator, cluster, admin, streams):
         one.create("done")
         one.create("new")
     op.start()
-    wait_for(lambda: sum(len(hold._store) for hold in [*op.conductor.intake._holds]) == 4, "the streams")
+    wait_for(lambda: sum(len(hold._shelf) for hold in [*op.conductor.intake._holds]) == 4, "the streams")
     streams.lag()
     say_handled(cluster, "done")
     say_handled(other, "done")

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from kopf_leader.elector.always import AlwaysLeader
 from kopf_leader.errors import LeaseAPIError
+from kopf_leader.operations.address import Address
 from kopf_leader.operations.health import BEAT, ELECTION_BEATS, Check, Health, answer
 from kopf_leader.operations.pulse import Pulse
 from kopf_leader.operations.site import Operations
@@ -196,7 +197,7 @@ def test_missing_rights_are_unready(virtually: Any, watched: Any) -> None:
 def test_it_may_be_asked_at_any_moment() -> None:
     """client-go's TestCheckMethodRace: checks and metrics are read in one thread while renewals go on in another."""
     registry = CollectorRegistry()
-    operations = Operations(registry=registry)
+    operations = Operations(registry=registry, health_at=Address("localhost", 0))
     operations.open()
     follower, clients = Recorder(), []
 
@@ -215,7 +216,7 @@ def test_it_may_be_asked_at_any_moment() -> None:
         wait_for(lambda: follower.leading, "a leader")
         renewed = clients[0].requests["update"]
         while clients[0].requests["update"] < renewed + 100:
-            assert answer(operations.health.ready, endpoint="readyz").healthy
+            assert answer(operations.endpoints.health.ready, endpoint="readyz").healthy
             assert registry.get_sample_value("leader_election_master_status", {"name": "op"}) == 1
     finally:
         election.resign(leave=True)

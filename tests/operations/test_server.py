@@ -35,8 +35,8 @@ def test_one_port_for_both(loop: asyncio.AbstractEventLoop) -> None:
     operations.open()
     operations.attend(AlwaysLeader(identity="me", follower=None))  # type: ignore[arg-type] # it is not started
     with operations.serving(loop):
-        port = operations.server.ports["health"]
-        assert operations.server.ports["metrics"] == port
+        port = operations.endpoints.server.ports["health"]
+        assert operations.endpoints.server.ports["metrics"] == port
         for path in ("/healthz", "/livez", "/readyz", "/readyz/", "/healthz?exclude=ping"):
             assert get(port, path) == (200, "ok")
         assert get(port, "/livez?verbose=1") == (
@@ -56,23 +56,23 @@ def test_two_ports(loop: asyncio.AbstractEventLoop) -> None:
     operations = Operations(health_at=ANY, metrics_at=Address("localhost", 0), registry=CollectorRegistry())
     operations.open()
     with operations.serving(loop):
-        ports = operations.server.ports
+        ports = operations.endpoints.server.ports
         assert get(ports["health"], "/healthz")[0] == 200
         assert get(ports["health"], "/metrics")[0] == 404
         assert get(ports["metrics"], "/metrics")[0] == 200
         assert get(ports["metrics"], "/healthz")[0] == 404
-    assert not operations.server.ports
+    assert not operations.endpoints.server.ports
 
 
 def test_a_failing_check_is_a_500(loop: asyncio.AbstractEventLoop) -> None:
     """A failed check: HTTP 500, and every check is listed, as in Kubernetes."""
     operations = Operations(health_at=ANY)
     with operations.serving(loop):
-        status, text = get(operations.server.ports["health"], "/readyz")
+        status, text = get(operations.endpoints.server.ports["health"], "/readyz")
         assert status == 500
         assert "[-]startup failed: the operator is starting\n" in text
         assert text.endswith("readyz check failed\n")
-        assert get(operations.server.ports["health"], "/readyz?exclude=startup") == (200, "ok")
+        assert get(operations.endpoints.server.ports["health"], "/readyz?exclude=startup") == (200, "ok")
 
 
 def test_the_users_own_metrics_are_there_too(loop: asyncio.AbstractEventLoop) -> None:
@@ -84,7 +84,7 @@ def test_the_users_own_metrics_are_there_too(loop: asyncio.AbstractEventLoop) ->
         with pytest.raises(SettingsError, match="has metrics of a leader election already"):
             Operations(metrics_at=ANY).open()
         with operations.serving(loop):
-            text = get(operations.server.ports["metrics"], "/metrics")[1]
+            text = get(operations.endpoints.server.ports["metrics"], "/metrics")[1]
             assert "tests_operations_mine_total 0.0" in text
             assert "kopf_leader_build_info{" in text
         again = Operations(metrics_at=ANY)
@@ -100,7 +100,7 @@ def test_a_registry_without_an_address() -> None:
     operations = Operations(registry=registry)
     operations.open()
     assert "kopf_leader_build" in [family.name for family in registry.collect()]
-    assert not operations.server.ports
+    assert operations.endpoints is None
     operations.close()
     assert not [*registry.collect()]
 
@@ -109,7 +109,7 @@ def test_a_blocked_loop_blocks_no_answer(loop: asyncio.AbstractEventLoop) -> Non
     """No loop can block the endpoints; when kopf's is stuck for too long, /healthz says so, and recovers."""
     operations = Operations(health_at=ANY, stuck_timeout=2.0)
     with operations.serving(loop):
-        port = operations.server.ports["health"]
+        port = operations.endpoints.server.ports["health"]
         free = threading.Event()
         loop.call_soon_threadsafe(free.wait)
         try:
@@ -125,26 +125,26 @@ def test_half_a_request_holds_nobody_up(loop: asyncio.AbstractEventLoop) -> None
 
     operations = Operations(health_at=ANY)
     with operations.serving(loop):
-        port = operations.server.ports["health"]
+        port = operations.endpoints.server.ports["health"]
         with socket.create_connection(("127.0.0.1", port), timeout=30) as half:
             half.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
             assert get(port, "/healthz")[0] == 200
-            operations.server.stop()
+            operations.endpoints.server.stop()
             assert get(port, "/healthz")[0] == 0
 
 
 def test_a_port_in_use_releases_the_other_one() -> None:
     """Nothing half-done: when one of two ports is in use, the other one is given back."""
     holder = Operations(health_at=ANY)
-    holder.server.bind()
-    taken = holder.server.ports["health"]
+    holder.endpoints.server.bind()
+    taken = holder.endpoints.server.ports["health"]
     try:
         operations = Operations(
             health_at=ANY, metrics_at=Address("127.0.0.1", taken), registry=CollectorRegistry(), early=True
         )
         with pytest.raises(SettingsError, match=r"metrics bind address .* cannot be listened at"):
             operations.open()
-        assert not operations.server.ports
+        assert not operations.endpoints.server.ports
     finally:
         holder.close()
 

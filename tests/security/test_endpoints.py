@@ -51,7 +51,7 @@ def port(caplog):
     operations = Operations(health_at=at, metrics_at=at, registry=CollectorRegistry())
     try:
         with operations.serving(loop):
-            yield operations.server.ports["health"]
+            yield operations.endpoints.server.ports["health"]
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -99,7 +99,7 @@ def candidate(cluster, caplog):
     )  # fmt: skip
     follower.drained = election.drained
     operations.start()
-    operations.server.start()
+    operations.endpoints.server.start()
     yield operations, election, follower
     election.resign(leave=True)
     assert election.join(60)
@@ -116,7 +116,7 @@ def test_nothing_of_a_candidate_shows_more_than_words(cluster, candidate, caplog
     edit(cluster.server, spec={**HELD, "holderIdentity": word, "leaseTransitions": 9})
     wait_for(lambda: "Stops leading" in caplog.text)
     wait_for(lambda: cluster.server.objects("events", namespace="default"))
-    ports = operations.server.ports
+    ports = operations.endpoints.server.ports
     pages = [get(ports["health"], f"/{page}?verbose&exclude=%1b%5b2J%0a%c2%9b")[1] for page in ("healthz", "readyz")]
     pages += [get(ports["health"], "/nonsense%1b%0a")[1], get(ports["metrics"], "/metrics")[1]]
     for page in pages:

@@ -227,11 +227,11 @@ async def test_a_candidate_that_fails(kind, serve, way, caplog):
     election = operations.stand(settings=settings, client=lambda: client(kind, path), follower=follower)
     follower.drained = election.drained
     operations.start()
-    operations.server.start()
+    operations.endpoints.server.start()
     try:
         election.start()
         await server.until(lambda: len(server.requests) > 12)
-        port = operations.server.ports["health"]
+        port = operations.endpoints.server.ports["health"]
         paths = ("/healthz?verbose", "/readyz?verbose", "/metrics")
         pages = [(await asyncio.to_thread(get, port, each))[1] for each in paths]
     finally:
