@@ -44,7 +44,7 @@ def _growth(index: bool, firsts: dict[int, list[float]]) -> Line:
         values=[p50(firsts[most]) / p50(firsts[least])],
         unit="×",
         target="first handler, many",
-        notes="the medians' ratio",
+        notes="the medians' ratio, one size after the other",
     )
 
 
