@@ -47,7 +47,7 @@ def test_l16_few_of_many_write_in_vain(step):
 
 
 def test_l16_courtesy_costs_a_tenth_of_a_second_at_most():
-    """L16: where whoever was quick has gone for good, one of the others leads 0.1 s later at most, in whatever order."""
+    """L16: where whoever was quick has gone for good, one of the others leads 0.1 s later at most, in any order."""
     world = crowd(good)
     rounds = [handover(world, leave=True) for _ in range(CROWD - 1)]
     assert max(took for _, took in rounds) < 0.04 + COURTESY[-1]
