@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self, TypeVar, Unpack, cast
 
 from kopf_leader.elector.candidacy import Candidacy, prepare, release_timeout, stand
-from kopf_leader.elector.seat import Guardian, Seat
+from kopf_leader.elector.guardian import dismiss, guard
+from kopf_leader.elector.seat import Seat
 from kopf_leader.elector.standings import Leading, Standing
 from kopf_leader.errors import ElectionDied, NotLeader
 
@@ -51,10 +52,9 @@ class BlockingElector:
             self._settings, make_event=threading.Event, tell=lambda event: event.set(), changed=self._woken.set
         )
         self._seat.election = stand(self._settings, self._client, self._seat)
-        self._guardian = Guardian(self._seat, self._settings)
         self._seat.election.start()
         try:
-            self._guardian.start()
+            guard(self._seat)
         except BaseException:
             self._seat.leave()
             raise
@@ -70,7 +70,7 @@ class BlockingElector:
             if not self._seat.election.join(release_timeout(self._settings)):
                 logger.warning("The Lease may not have been given back: the next leader waits until it expires.")
         finally:
-            self._guardian.ended.set()
+            dismiss(self._seat)
 
     def standings(self) -> Iterator[Standing[threading.Event]]:
         """Where this candidate stands, each time that it changes; see `Elector.standings()`. Blocks between them.

@@ -85,7 +85,7 @@ class Driver:
 
             self._witness = witness.Witness(settings, client, post=self.post, pause=self._requests.retry_pause)
         self._watcher: asyncio.Task[Any] | None = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
 
     def post(self, event: Event) -> None:
         """Tell the machine something; it is taken in by `run`, in order."""
@@ -199,9 +199,9 @@ class Driver:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         """A task has ended by itself; one that was lost ends the election, which would wait for it for ever (L7)."""
         self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if task.cancelled() or isinstance(error, Exception):
-            self._failure = error if isinstance(error, Exception) else RuntimeError("A request was cut off.")
+        failure = RuntimeError("A request was cut off.") if task.cancelled() else task.exception()
+        if failure is not None:
+            self._failure = failure
             self.post(Tick())  # so that it is noticed at once
 
     async def _clean_up(self) -> None:

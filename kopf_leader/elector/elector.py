@@ -1,4 +1,5 @@
-"""A candidate for code that runs on asyncio and not in kopf: the same machine and driver, in a thread of their own.
+"""A candidate for code that runs on asyncio and not in kopf: the same machine and driver, in a thread of theirs, which
+all elections of a process share.
 
 A loop that the user blocks does not lose the Lease, as renewals do not need it. What must be known about the user's
 code is when nothing of it runs any more; `standings()` and `run()` are two ways to say so.
@@ -13,7 +14,8 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from kopf_leader.elector.candidacy import Candidacy, prepare, release_timeout, stand
-from kopf_leader.elector.seat import LOOK, Guardian, Seat
+from kopf_leader.elector.guardian import dismiss, guard
+from kopf_leader.elector.seat import LOOK, Seat
 from kopf_leader.elector.standings import Leading, Standing
 from kopf_leader.elector.waiting import join
 from kopf_leader.errors import ElectionDied, NotLeader
@@ -74,10 +76,9 @@ class Elector:
             tasks=lambda: asyncio.all_tasks(self._loop),
         )
         self._seat.election = stand(self._settings, self._client, self._seat)
-        self._guardian = Guardian(self._seat, self._settings)
         self._seat.election.start()
         try:
-            self._guardian.start()
+            guard(self._seat)
         except BaseException:
             self._seat.leave()
             raise
@@ -93,7 +94,7 @@ class Elector:
             if not await join(self._seat.election, release_timeout(self._settings)):
                 logger.warning("The Lease may not have been given back: the next leader waits until it expires.")
         finally:
-            self._guardian.ended.set()
+            dismiss(self._seat)
 
     def standings(self) -> AsyncIterator[Standing[asyncio.Event]]:
         """Where this candidate stands, each time that it changes: the newest, without a backlog.

@@ -116,6 +116,11 @@ class Seat(Generic[Event]):
 
     # The guardian's side.
 
+    @property
+    def period(self) -> float:
+        """Seconds between two looks, at most."""
+        return min(LOOK, self._settings.slack / 10)
+
     def look(self) -> None:
         """See to what the election would see to, if it is dead or hangs (L7)."""
         if not self.election.alive and not self.dead and not self._leaving:
@@ -219,17 +224,3 @@ class Seat(Generic[Event]):
         except RuntimeError:  # the set changes while it is looked at
             tasks = []
         leave(f"{reason.value}, and what runs in this term has not come back; see what keeps it.", tasks)
-
-
-class Guardian(threading.Thread):
-    """Looks after a seat from a thread of its own: a loop that is blocked cannot look after itself."""
-
-    def __init__(self, seat: Seat[Any], settings: Settings) -> None:
-        super().__init__(name=f"guardian-{settings.name}", daemon=True)
-        self.ended = threading.Event()
-        self._seat = seat
-        self._period = min(LOOK, settings.slack / 10)
-
-    def run(self) -> None:
-        while not self.ended.wait(self._period):
-            self._seat.look()

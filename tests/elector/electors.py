@@ -42,17 +42,6 @@ class LoopElection:
         return self.ended.wait(60)  # real seconds: the loop has virtual ones
 
 
-class Guardian:
-    """Looks when it is told to."""
-
-    def __init__(self, seat: Any, settings: Any) -> None:
-        self.ended = threading.Event()
-        self.seat = seat
-
-    def start(self) -> None:
-        pass
-
-
 class Electors:
     """Electors on a world's store, their exits, and their elections."""
 
@@ -61,7 +50,7 @@ class Electors:
         self.exits: list[str] = []
         self.elections: list[LoopElection] = []
         monkeypatch.setattr(elector_module, "stand", self._stand)
-        monkeypatch.setattr(elector_module, "Guardian", Guardian)
+        monkeypatch.setattr(elector_module, "guard", lambda seat: None)  # a seat is looked at when a test does it
         monkeypatch.setattr(seat_module, "leave", lambda why, tasks: self.exits.append(why))
 
     def _stand(self, settings: Any, client: Callable[[], Any], follower: Any) -> LoopElection:

@@ -50,7 +50,7 @@ def stage(monkeypatch: Any) -> Any:
     stage = Stage()
     monkeypatch.setattr(seat_module, "leave", lambda why, tasks: stage.exits.append(why))
     yield stage
-    wait_for(lambda: not [t for t in threading.enumerate() if t.name in ("election-op", "guardian-op")])
+    wait_for(lambda: not [t for t in threading.enumerate() if t.name in ("elections", "elections' guardian")])
     assert all(client.closed for client in stage.clients)
 
 

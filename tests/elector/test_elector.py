@@ -266,7 +266,7 @@ def test_the_guardian_ends_what_a_dead_election_does_not(scene: Any, caplog: Any
             election = electors.elections[0]
             election.task.cancel()
             await world.until(lambda: not election.alive)
-            elector._guardian.seat.look()
+            elector._seat.look()
             await leading.ended.wait()
             assert isinstance(await anext(standings), Stopping)
             with pytest.raises(ElectionDied, match="restart this process"):
@@ -283,7 +283,7 @@ def test_the_guardian_ends_the_process_when_the_election_cannot(virtually: Any, 
         electors = Electors(world, monkeypatch)
         async with electors.make("me") as elector:
             leading = await first(elector.standings(), Leading)
-            look = elector._guardian.seat.look
+            look = elector._seat.look
             election = electors.elections[0]
             election.task.cancel()
             await world.until(lambda: not election.alive)

@@ -75,9 +75,7 @@ def test_when_its_thread_dies_the_claim_runs_out(caplog: Any) -> None:
 
     stage.follower.new_leader = die  # type: ignore[method-assign]
     assert stage.client is not None
-    loop = stage.election._loop
-    assert loop is not None
-    loop.call_soon_threadsafe(lambda: stage.client.store.edit(holderIdentity="two"))
+    stage.election.call(lambda: stage.client.store.edit(holderIdentity="two"))
     assert stage.election.join(60)
     assert isinstance(stage.election.failure, RuntimeError)
     wait_for(lambda: not term.valid)
