@@ -51,11 +51,15 @@ class Credentials:
 
     @property
     def connection_key(self) -> object:
-        """Two that are equal in this can share connections: what differs at most is sent with each request."""
+        """Two that are equal in this can share connections: the same way, shown as the same one.
+
+        Who follow one file are the same, whichever of its tokens they have just now.
+        """
         if self.session is not None:
             return self.session
         blank = {"token": None, "scheme": None, "username": None, "password": None, "expiration": None, "priority": 0}
-        return dataclasses.replace(self._info, **blank), self.proxy, self._stamps
+        shown = ("file", self._token_file) if self._follows else ("header", self.authorization)
+        return dataclasses.replace(self._info, **blank), self.proxy, self._stamps, shown
 
     @property
     def authorization(self) -> str | None:

@@ -1,7 +1,7 @@
 """The Lease over aiohttp, with whatever credentials a log-in brings; it knows no library of Kubernetes.
 
-Writes and the watch use connections of their own: HTTP/1.1 has one request at a time on each, and their number has no
-limit. A connection on which a write was answered is kept for the next one, for 50 s.
+A session is shared by all clients with the same credentials, the log-in is each one's own (`pools.py`). A connection on
+which a write was answered is kept for the next one, for 50 s; a watch has one of its own.
 """
 
 import asyncio
@@ -118,8 +118,7 @@ class DirectLeaseClient:
         try:
             credentials, connections = await self._ready(asked)
             asked = _told(asked, credentials)
-            sending = connections.request(
-                asked.method,
+            sending = connections.watch(
                 f"{credentials.server}{path}?{urlencode(query)}",
                 patience=self._patience.request,
                 timeout=aiohttp.ClientTimeout(total=None, sock_read=self._patience.silence),

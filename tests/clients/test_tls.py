@@ -9,7 +9,7 @@ import kopf
 import pytest
 import trustme
 
-from kopf_leader.clients import sessions
+from kopf_leader.clients import pools
 from kopf_leader.errors import LeaseAPIError
 from tests.clients.servers import LEASE, always, reply
 
@@ -134,8 +134,8 @@ async def test_unusable(kind, fields, connect):
 async def test_context_is_made_once(serve, connect, pki, monkeypatch):
     """A request loads no certificates: that takes tens of milliseconds."""
     made = []
-    real = sessions.tls.ssl_context
-    monkeypatch.setattr(sessions.tls, "ssl_context", lambda info: made.append(info) or real(info))
+    real = pools.tls.ssl_context
+    monkeypatch.setattr(pools.tls, "ssl_context", lambda info: made.append(info) or real(info))
     server = await serve(always(reply(200, LEASE)), pki.server())
     client = connect(kopf.ConnectionInfo(server=server.url, ca_path=pki.ca_path))
     for _ in range(3):

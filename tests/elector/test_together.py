@@ -1,7 +1,9 @@
 """Several elections in one process: they share a thread, a loop and a guardian, and nothing else."""
 
 import contextlib
+import functools
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from kopf_leader.clients.connection import Connection
+from kopf_leader.clients.direct import DirectLeaseClient, Patience
 from kopf_leader.elector import guardian as guardian_module
 from kopf_leader.elector import loop as loop_module
 from kopf_leader.elector import seat as seat_module
@@ -86,7 +90,7 @@ def several() -> Iterator[Any]:
 
 
 def test_they_share_one_thread_which_ends_with_the_last(several: Any) -> None:
-    """Twenty elections lead in one thread; when the last has ended there is none, and then another one begins it anew."""
+    """Twenty elections lead in one thread; it ends with the last of them, and a next one begins it anew."""
     ones = several(20)
     for one in ones:
         one.start()
@@ -159,6 +163,33 @@ def test_clients_that_hang_while_they_are_made_stop_nobody_else(several: Any) ->
         one.may_connect.set()
     for one in stuck:
         one.leads()
+
+
+def test_names_whose_look_up_hangs_stop_nobody_else(several: Any, monkeypatch: Any, caplog: Any) -> None:
+    """Names are looked up in threads of their own: ten elections wait for them, and the others renew on."""
+    *stuck, free = several(11)
+    go, real = threading.Event(), socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **options: Any) -> Any:
+        if host == "stuck.invalid":
+            assert go.wait(60)
+            raise socket.gaierror("no such name")
+        return real(host, *args, **options)
+
+    async def log_in() -> Connection:
+        return Connection(server="http://stuck.invalid", origin="the test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for one in stuck:
+        place = {"namespace": "ns", "name": one.name, "patience": Patience(request=1)}
+        one.election._make_client = functools.partial(DirectLeaseClient, login=log_in, **place)
+        one.start()
+    free.start()
+    free.leads()
+    free.renews(6)
+    assert free.term.valid
+    assert all(one.election.alive and not one.follower.told for one in stuck)
+    go.set()
 
 
 def test_when_the_thread_dies_every_claim_runs_out(several: Any, caplog: Any) -> None:
@@ -238,7 +269,8 @@ with stand("parent") as elector:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_begins_anew() -> None:
     """A child that is forked has no election that lives; its own ones get a thread and a guardian of their own."""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-W", "ignore", "-c", FORKED]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "leads\n"), done.stderr
 
 
@@ -262,7 +294,7 @@ def test_seats_share_one_guardian(exits: list[str]) -> None:
 
 
 def test_a_loop_that_hangs_ends_every_term_by_the_clock(exits: list[str]) -> None:
-    """L7, L12: the shared loop is blocked: all who lead are told in time, and work that does not end ends the process."""
+    """L7, L12: the shared loop is blocked: all who lead are told, and work that does not end ends the process."""
     go = threading.Event()
     with contextlib.ExitStack() as stack:
         led: list[Any] = []
