@@ -1,7 +1,7 @@
 """The Lease over aiohttp, with whatever credentials a log-in brings; it knows no library of Kubernetes.
 
-A session is shared by all clients with the same credentials, the log-in is each one's own (`pools.py`). A connection on
-which a write was answered is kept for the next one, for 50 s; a watch has one of its own.
+Connections are shared by all clients with the same credentials (`pools.py`), the log-in is each one's own. One on which
+a request was answered is kept for the next one, for 50 s; a watch has one of its own.
 """
 
 import asyncio

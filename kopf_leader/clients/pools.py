@@ -1,21 +1,24 @@
-"""Sessions that are shared: the clients of one event loop that show the same credentials to the same server have one.
+"""Connections that are shared: the clients of one event loop that show the same credentials to the same server.
 
-A watch keeps a connection to itself, for as long as it lasts. Of the others one is kept: requests are short, and who
-finds it taken has one for this request alone, so that nobody waits for anybody. More kept ones would be more that can
-have died unnoticed, each of which costs an attempt.
+A watch has a connection of its own, for as long as it lasts. Requests are short, and a few kept connections serve those
+of all clients, in turns. Two rules see to it that nobody suffers by that: who has waited for a moment has a connection
+made for this one request; and so has who got no answer to the request before, as what is kept may have died unnoticed.
 """
 
 import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 
 from kopf_leader.clients import tls
 from kopf_leader.clients.credentials import Credentials
 
+FEW = 4
+MOMENT = 0.05  # seconds
 # Below the idle time-out of kube-apiserver (90 s) and of the usual load balancers (60 s), so that it is not the server
 # who closes a connection at the very moment when a write goes out on it.
 KEEPALIVE = 50.0
@@ -40,29 +43,44 @@ class OnceResponse(aiohttp.ClientResponse):
 
 
 class Pool:
-    """A session, which is closed by the last who leaves it; see `join`."""
+    """The connections of all who have joined; see `join`."""
 
     def __init__(self, credentials: Credentials) -> None:
         self.loop = asyncio.get_running_loop()
         self.key = credentials.connection_key
-        self.session = _adopt(credentials.session) if credentials.session is not None else _make(credentials)
         self.members = 0
-        self._asking = 0
+        self._places = asyncio.Semaphore(FEW)
+        if credentials.session is not None:
+            self.single = self._kept = _adopt(credentials.session)
+            return
+        secure = credentials.server.startswith("https:")
+        context = tls.ssl_context(credentials.info) if secure else True
+        self._kept = _make(ssl=context, keepalive_timeout=KEEPALIVE)
+        self.single = _make(ssl=context, force_close=True)
+        """Makes a connection for each request or watch, and closes it after that."""
 
-    @contextlib.contextmanager
-    def asking(self) -> Iterator[dict[str, str]]:
-        """A request is on that is no watch, to its last byte; the headers that it needs for that."""
-        self._asking += 1
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """What to send a request over, which ends within the block."""
         try:
-            yield {"Connection": "close"} if self._asking > 1 else {}
+            async with asyncio.timeout(MOMENT):
+                await self._places.acquire()
+        except TimeoutError:
+            yield self.single
+            return
+        try:
+            yield self._kept
         finally:
-            self._asking -= 1
+            self._places.release()
 
     async def leave(self) -> None:
-        """Once for each `join`. The last one closes the session, under whatever is on there."""
+        """Once for each `join`. The last one closes every connection, whatever is on there."""
         self.members -= 1
         if not self.members:
-            await self.session.close()
+            try:
+                await self._kept.close()
+            finally:
+                await self.single.close()
 
 
 class _Pools(threading.local):
@@ -88,14 +106,12 @@ def join(credentials: Credentials) -> Pool:
     return pool
 
 
-def _make(credentials: Credentials) -> aiohttp.ClientSession:
-    secure = credentials.server.startswith("https:")
+def _make(**options: Any) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=0,  # nobody waits for a connection
-            ssl=tls.ssl_context(credentials.info) if secure else True,
-            keepalive_timeout=KEEPALIVE,
+            limit=0,  # who may open one, and when, is said above
             use_dns_cache=False,  # it looks up in a task that outlives a cancelled request
+            **options,
         ),
         response_class=OnceResponse,
         auto_decompress=False,

@@ -1,9 +1,9 @@
-"""One client's requests over a session that it may share: who is on, and how to break them off."""
+"""One client's requests over connections that it may share: who is on, and how to break them off."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -16,7 +16,7 @@ _PROBES = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 
 
 class Connections:
-    """A client's part in a pool: it is left by the last request, where the client goes on with other credentials."""
+    """A client's part in a pool, which its last request leaves when the client goes on with other credentials."""
 
     def __init__(self, credentials: Credentials) -> None:
         """Open nothing yet. Raises what `pools.join` raises."""
@@ -24,6 +24,7 @@ class Connections:
         self._users = 0
         self._opening: set[asyncio.Timeout] = set()
         self._responses: set[aiohttp.ClientResponse] = set()
+        self._doubtful = False
         self._retired = False
         self._left = False
 
@@ -33,50 +34,23 @@ class Connections:
         return self._users > 0
 
     @contextlib.asynccontextmanager
-    async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], **options: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def request(self, method: str, url: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, and bring its response, open for as long as the block. Raises what aiohttp raises."""
-        with self._pool.asking() as more:
-            async with self._send(method, url, patience=None, headers={**headers, **more}, **options) as response:
-                yield response
+        async with self._use():
+            turn = contextlib.nullcontext(self._pool.single) if self._doubtful else self._pool.turn()
+            try:
+                async with turn as session, self._answer(session, method, url, **options) as response:
+                    yield response
+            except BaseException:
+                self._doubtful = True
+                raise
+            self._doubtful = False
 
     @contextlib.asynccontextmanager
     async def watch(self, url: str, *, patience: float, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         """GET what lasts. `patience` is for the head of the response, in seconds. Raises TimeoutError as well."""
-        async with self._send("GET", url, patience=patience, **options) as response:
+        async with self._use(), self._answer(self._pool.single, "GET", url, patience=patience, **options) as response:
             yield response
-
-    @contextlib.asynccontextmanager
-    async def _send(
-        self, method: str, url: str, *, patience: float | None, **options: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        self._users += 1
-        response = None
-        try:
-            response = await self._head(patience, method, url, **options)
-            self._responses.add(response)
-            yield response
-        finally:
-            if response is not None:
-                self._responses.discard(response)
-                response.close()  # one that was read to its end has given its connection back before
-            self._users -= 1
-            if self._retired and not self._users:
-                await self._leave()
-
-    async def _head(self, patience: float | None, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
-        opening = asyncio.timeout(patience)
-        self._opening.add(opening)
-        try:
-            async with opening:
-                return await self._pool.session.request(method, url, allow_redirects=False, **options)
-        except TimeoutError:
-            if self._left:
-                raise pools.BrokenOff("the client has been closed") from None
-            raise
-        finally:
-            self._opening.discard(opening)
 
     async def retire(self) -> None:
         """Leave the pool as soon as no request of this client's is on."""
@@ -86,13 +60,44 @@ class Connections:
 
     async def close(self) -> None:
         """Leave it now, and break off this client's requests, but nobody else's."""
-        self._retired = True
-        for opening in tuple(self._opening):
+        for opening in self._opening:
             if not opening.expired():
                 opening.reschedule(0.0)
         for response in tuple(self._responses):
             response.close()  # closing the session alone would leave their readers waiting for ever
         await self._leave()
+
+    @contextlib.asynccontextmanager
+    async def _use(self) -> AsyncIterator[None]:
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._retired and not self._users:
+                await self._leave()
+
+    @contextlib.asynccontextmanager
+    async def _answer(
+        self, session: aiohttp.ClientSession, method: str, url: str, *, patience: float | None = None, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        opening = asyncio.timeout(patience)
+        self._opening.add(opening)
+        try:
+            async with opening:
+                response = await session.request(method, url, allow_redirects=False, **options)
+        except TimeoutError:
+            if self._left:
+                raise pools.BrokenOff("the client has been closed") from None
+            raise
+        finally:
+            self._opening.discard(opening)
+        self._responses.add(response)
+        try:
+            yield response
+        finally:
+            self._responses.discard(response)
+            response.close()  # one that was read to its end has given its connection back before
 
     async def _leave(self) -> None:
         if not self._left:

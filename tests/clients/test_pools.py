@@ -22,6 +22,7 @@ class Api:
         self.go = asyncio.Event()
         self.go.set()
         self.refused: set[str] = set()
+        self.dead: set[int] = set()
         self.watches = 0
 
     async def __call__(self, request, writer):
@@ -30,9 +31,11 @@ class Api:
             writer.write(HEAD + chunk(line("ADDED", LEASE)))
             await asyncio.Event().wait()
         await self.go.wait()
+        if request.connection in self.dead:
+            await asyncio.Event().wait()
         denied = request.headers.get("authorization") in self.refused
         answer = (401, status(401, "Unauthorized")) if denied else (200, LEASE)
-        writer.write(reply(*answer, Connection=request.headers.get("connection", "keep-alive")))
+        writer.write(reply(*answer))
 
 
 @pytest.fixture
@@ -47,37 +50,52 @@ async def watching(client):
     return events
 
 
-async def test_a_watch_each_and_one_for_the_rest(api, serve, connect):
-    """Twenty Leases in one process: a connection for each watch, and one that the requests of all share."""
+async def test_a_watch_each_and_a_few_for_the_rest(api, serve, connect, monkeypatch):
+    """Twenty Leases in one process: a connection for each watch, and four that the requests of all share, in turns."""
+    monkeypatch.setattr(pools, "MOMENT", 60.0)
     server = await serve(api)
     clients = [connect(server.url) for _ in range(20)]
     await asyncio.gather(*(client.read() for client in clients))
     watches = [await watching(client) for client in clients]
-    await asyncio.gather(*(client.replace(LEASE) for client in clients))
-    for client in clients:
-        await client.replace(LEASE)
-    async with asyncio.timeout(60):
-        while sum(task.get_coro().__name__ == "_serve" for task in server.tasks) > 21:  # noqa: ASYNC110 (the end of a connection is no event)
-            await asyncio.sleep(0.01)
-    before = server.connections
-    for client in clients:
-        await client.replace(LEASE)
-    assert server.connections == before, "one after the other, they need no new one"
+    for _ in range(3):
+        await asyncio.gather(*(client.replace(LEASE) for client in clients))
+    assert server.connections == 20 + pools.FEW
     for events in watches:
         await events.aclose()
 
 
-async def test_nobody_waits_for_a_connection(api, serve, connect):
-    """A request that hangs keeps nobody else's waiting."""
+async def test_nobody_waits_for_long(api, serve, connect):
+    """Requests that hang on every kept connection keep nobody waiting; the connections of the others are not kept."""
     server = await serve(api)
-    one, *others = [connect(server.url) for _ in range(10)]
+    clients = [connect(server.url) for _ in range(10)]
     api.go.clear()
-    hanging = asyncio.create_task(one.read())
-    await server.until(lambda: len(server.requests) == 1)
-    writing = [asyncio.create_task(client.replace(LEASE)) for client in others]
+    hanging = [asyncio.create_task(client.read()) for client in clients[: pools.FEW]]
+    await server.until(lambda: len(server.requests) == pools.FEW)
+    writing = [asyncio.create_task(client.replace(LEASE)) for client in clients[pools.FEW :]]
     await server.until(lambda: len(server.requests) == 10)
     api.go.set()
-    assert await asyncio.gather(hanging, *writing) == [LEASE] * 10
+    assert await asyncio.gather(*hanging, *writing) == [LEASE] * 10
+    assert server.connections == 10
+    for client in clients:
+        await client.read()
+    assert server.connections == 10
+    assert {request.connection for request in server.requests[10:]} <= {*range(1, pools.FEW + 1)}
+
+
+async def test_kept_connections_that_died_cost_one_attempt(api, serve, connect):
+    """L4: what is kept may be dead, all of it: who got no answer gets the next one over a connection of its own."""
+    server = await serve(api)
+    clients = [connect(server.url, request=1.0) for _ in range(pools.FEW)]
+    api.go.clear()
+    reading = [asyncio.create_task(client.read()) for client in clients]
+    await server.until(lambda: len(server.requests) == pools.FEW)
+    api.go.set()
+    await asyncio.gather(*reading)
+    api.dead = set(range(1, pools.FEW + 1))
+    with pytest.raises(LeaseAPIError, match="not answered"):
+        await clients[0].replace(LEASE)
+    assert await clients[0].replace(LEASE) == LEASE
+    assert server.requests[-1].connection == pools.FEW + 1
 
 
 @pytest.mark.parametrize(
@@ -208,10 +226,10 @@ async def test_after_a_login_they_meet_again(api, serve, connect):
         await client.read()
     (old,) = {client._connections._pool for client in clients}
     for client in clients:
-        assert not old.session.closed
+        assert not old.single.closed
         await client.login()
         await client.read()
-    assert old.session.closed
+    assert old.single.closed
     (new,) = {client._connections._pool for client in clients}
     assert new.members == 3
 
