@@ -25,7 +25,7 @@ class WatchEvent:
 
 
 class LeaseClient(Protocol):
-    """One Lease in one namespace, for one event loop.
+    """One Lease in one namespace, for one event loop, on which nothing may block: all elections of a process share it.
 
     Every method raises `LeaseAPIError` and nothing else (but `asyncio.CancelledError`): with `status` when the server
     answered, without when no complete answer came (time-out, broken connection, garbage). No method retries anything

@@ -44,7 +44,7 @@ _LIBRARIES = {
 
 
 def client_for(thing: object, *, namespace: str, name: str, timeout: float) -> Callable[[], LeaseClient]:
-    """What makes the client for the Lease `namespace`/`name`; call it in the thread of the election's event loop.
+    """What makes the client for the Lease `namespace`/`name`; it may block, so call it in a thread without a loop.
 
     `thing` is an object of a library (an `ApiClient` or `Configuration` of `kubernetes.client` or
     `kubernetes.aio.client`, `pykube.HTTPClient` or `KubeConfig`), or the name of one, "kubernetes", "kubernetes.aio" or

@@ -1,7 +1,7 @@
 """The Lease by kopf's credentials: the default client of an operator.
 
-It has a session of its own, as kopf's sessions are closed too early (kopf `running.py`: right after the cleanup
-handlers, before the Lease is released) and live in a loop that handlers can block.
+It does not use kopf's sessions, as those are closed too early (kopf `running.py`: right after the cleanup handlers,
+before the Lease is released) and live in a loop that handlers can block.
 """
 
 import kopf

@@ -23,7 +23,7 @@ logger = logging.getLogger("kopf_leader")
 def stand(options: Options, follower: Follower, login: Login, *, operations: Operations | None = None) -> Election:
     """The election of an operator that starts now, not yet started itself; says in one log line where and how.
 
-    `login` is called in the election's own event loop. Raises `SettingsError` when the namespace is not to be found.
+    `login` is called on the elections' event loop. Raises `SettingsError` when the namespace is not to be found.
     """
     identity = options.identity or make_identity(takeover=options.takeover if options.enabled else "expiry")
     operations = operations or Operations()
@@ -53,7 +53,7 @@ def stand(options: Options, follower: Follower, login: Login, *, operations: Ope
 
 
 def _client(options: Options, settings: Settings, login: Login) -> Callable[[], LeaseClient]:
-    """What makes the client, in the election's thread."""
+    """What makes the client."""
     where, timeout = {"namespace": settings.namespace, "name": settings.name}, settings.attempt_timeout
     if options.client is not None:
         return client_for(options.client, timeout=timeout, **where)
