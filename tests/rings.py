@@ -57,7 +57,7 @@ RINGS = (
     Ring(
         "simulation", "the driver on the embedded API server, under schedules of faults: does the claim hold for hours?"
     ),
-    Ring("seam", "the gate on each supported kopf release", workers=4),
+    Ring("seam", "the gate on each supported kopf release", workers=6),
     Ring("controlplane", "the control plane of the tests itself", workers=0, real=True),
     Ring(
         "fencing", "fencing by the API server, with bound tokens: whose write is refused, and whose is not?", real=True
