@@ -66,10 +66,10 @@ class Gate:
         if self._running or being_made:
             sentence = "A second operator is started in this process, which stands for one Lease: "
             raise SettingsError([sentence + "run each in a process of its own, or one after the other."])
-        self._maker = task
         self._conductor = Conductor(
             parts=parts, rules=self._rules, make_election=self._make_election, counters=self.counters
         )
+        self._maker = task
         return self._conductor.run(original)
 
     async def run_tasks(self, original: Callable[[], Coroutine[Any, Any, None]]) -> None:
