@@ -3,6 +3,7 @@
 Made once, in ${XDG_CACHE_HOME:-~/.cache}/kopf-leader/venvs, and made anew when what belongs into them has changed.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -31,11 +32,19 @@ def made(name: str, *, recipe: Sequence[str]) -> Path | None:
 
 
 def make(name: str, *, recipe: Sequence[str], packages: Sequence[str], constraints: str) -> Path:
-    """Make the environment unless it is there; its Python. Raises `PreparationError`."""
-    python = made(name, recipe=recipe)
-    if python is not None:
+    """Make the environment unless it is there; its Python. One process at a time. Raises `PreparationError`."""
+    if (python := made(name, recipe=recipe)) is not None:
         return python
     place = folder(name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_name(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (python := made(name, recipe=recipe)) is not None:
+            return python
+        return _make(place, name=name, recipe=recipe, packages=packages, constraints=constraints)
+
+
+def _make(place: Path, *, name: str, recipe: Sequence[str], packages: Sequence[str], constraints: str) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     venv.create(place, with_pip=True)
     python, pins = place / "bin" / "python", place / "constraints.txt"

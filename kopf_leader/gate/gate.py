@@ -30,6 +30,8 @@ class Gate:
         self._rules = rules
         self._conductor: Conductor | None = None
         self._running = False
+        self._maker: asyncio.Task[Any] | None = None
+        """Who makes and runs the operator, until it has run."""
 
     @property
     def used(self) -> bool:
@@ -58,12 +60,16 @@ class Gate:
         self, parts: Parts, original: Callable[..., Coroutine[Any, Any, None]]
     ) -> Coroutine[Any, Any, None]:
         """Put the conductor in front of kopf's orchestrator, for the operator that is being made."""
-        if self._running:
+        # Two that start at once are both being made before either of them runs.
+        task = asyncio.current_task()
+        being_made = self._maker is not None and self._maker is not task and not self._maker.done()
+        if self._running or being_made:
             sentence = "A second operator is started in this process, which stands for one Lease: "
             raise SettingsError([sentence + "run each in a process of its own, or one after the other."])
         self._conductor = Conductor(
             parts=parts, rules=self._rules, make_election=self._make_election, counters=self.counters
         )
+        self._maker = task
         return self._conductor.run(original)
 
     async def run_tasks(self, original: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -80,7 +86,7 @@ class Gate:
                 finally:
                     await conductor.finish()
         finally:
-            self._running = False
+            self._running, self._maker = False, None
         if conductor.lost is not None:
             raise NotLeader(
                 f"The leadership is lost ({conductor.lost.value}), and the operator stops as on_lost='exit' asks: have "

@@ -30,7 +30,7 @@ def test_it_is_a_real_api_server_of_the_pinned_version(control_plane: RealContro
 def test_the_certificate_is_verified_not_skipped(control_plane: RealControlPlane) -> None:
     """A client that does not know our authority refuses the server; one that does accepts it for 127.0.0.1."""
     parts = urlsplit(control_plane.url)
-    stranger = HTTPSConnection(parts.hostname or "", parts.port, context=ssl.create_default_context(), timeout=10)
+    stranger = HTTPSConnection(parts.hostname or "", parts.port, context=ssl.create_default_context(), timeout=60)
     with pytest.raises(ssl.SSLCertVerificationError):
         stranger.request("GET", "/version")
     stranger.close()
@@ -125,7 +125,7 @@ def test_a_client_certificate_carries_name_and_group(control_plane: RealControlP
     parts = urlsplit(control_plane.url)
     context = ssl.create_default_context(cafile=str(control_plane.ca_file))
     context.load_cert_chain(certificate, key)
-    connection = HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=10)
+    connection = HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=60)
     connection.request("GET", "/api/v1/namespaces")
     assert connection.getresponse().status == 200
     connection.close()

@@ -47,7 +47,12 @@ WITHOUT = """
 from kopf_leader.cli.demonstration import replicas, scenario
 command = replicas.command
 replicas.command = lambda *given: [word for word in command(*given) if word != "--enable-leader-election"]
-scenario.PATIENCE = 5
+async def nobody(play):
+    at_work = play.watching.notes.running
+    await play._until(lambda: sum(any(at_work(name)) for name in play.story.plan.names) > 1, "two to be at work")
+    raise scenario.Broken("Nobody leads.")
+scenario.PATIENCE = 90
+scenario.Scenario._leader = nobody
 from kopf_leader.cli.demo import demo
 demo()
 """

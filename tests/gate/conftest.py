@@ -1,6 +1,7 @@
 """An API server for all tests of the gate, a namespace for each: embedded, or real with KOPF_LEADER_GATE_ON=real."""
 
 import gc
+import logging
 import os
 import secrets
 import ssl
@@ -67,9 +68,11 @@ def operator(cluster, standby):
 def pytest_configure(config):
     """Kopf leaves its sessions open when it is stopped while it explores the cluster; nothing here has sessions.
 
-    For the whole run and not test by test, as they are found when the garbage is collected: at the very end, too.
+    For the whole run and not test by test, as they are found when the garbage is collected: at the very end, too, or in
+    another test, which may insist that no error is logged.
     """
     config.addinivalue_line("filterwarnings", "ignore:[Uu]nclosed:ResourceWarning")
+    logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Unclosed "))
 
 
 @pytest.hookimpl(trylast=True)

@@ -108,9 +108,14 @@ class Operator:
         self._gate_options: dict[str, Any] = {"drain_timeout": 30.0, "stuck_timeout": float("inf"), **options}
         self.gate: Gate | None = None
         kopf.on.login(registry=self.registry)(self._login)
+        kopf.on.cleanup(registry=self.registry)(self._ending)
 
     def _login(self, **_: Any) -> kopf.ConnectionInfo:
         return self.cluster.info()
+
+    def _ending(self, **_: Any) -> None:
+        """End the thread of kopf's that waits for the flag: nothing else does, and kopf would give it five seconds."""
+        self._stop.set()
 
     def count(self, what: Any) -> None:
         self.counted[what] += 1
@@ -164,11 +169,13 @@ class Operator:
         return self
 
     def stop(self, seconds: float = 90.0) -> None:
-        """SIGTERM's way: the operator stops by itself, in order."""
+        """SIGTERM's way: the operator stops by itself, in order; once kopf knows the cluster."""
+        self.wait_until_explored()
         self._stop.set()
         self.join(seconds)
 
     def ask_to_stop(self) -> None:
+        """Stop it, wherever it is."""
         self._stop.set()
 
     def join(self, seconds: float = 90.0) -> None:
@@ -183,9 +190,22 @@ class Operator:
     def leave(self) -> None:
         """Whatever the test did: end it."""
         if self._thread.is_alive():
+            self.wait_until_explored()
             self._stop.set()
             self._thread.join(60)
         detach()
+
+    def wait_until_explored(self) -> None:
+        """Wait while kopf explores the cluster, as it abandons its requests if it is stopped, and waits five seconds.
+
+        Not for longer than those: a test may have seen to it that nothing is ever found.
+        """
+        deadline = time.monotonic() + 5
+        while self._thread.is_alive() and not self._stop.is_set() and time.monotonic() < deadline:
+            conductor = self.gate and self.gate._conductor
+            if conductor and conductor.parts.insights.ready_resources.is_set():
+                return
+            time.sleep(0.01)
 
     def lead(self, **claim: Any) -> Any:
         """Open the gate and wait for it."""

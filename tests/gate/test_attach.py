@@ -1,5 +1,6 @@
 """Taking hold of kopf, or refusing to."""
 
+import asyncio
 import math
 
 import kopf
@@ -11,6 +12,7 @@ from kopf_leader.errors import SettingsError, UnsupportedKopf
 from kopf_leader.gate import seam, seam_peering
 from kopf_leader.gate.attach import attach, detach
 from kopf_leader.gate.rules import Rules
+from kopf_leader.gate.seam_parts import Parts
 
 
 def attach_anything():
@@ -86,3 +88,26 @@ def test_what_counts_as_asking_for_peering(settings, wanted):
     for name, value in settings.items():
         setattr(operator_settings.peering, name, value)
     assert seam_peering.peering_wanted(operator_settings) is wanted
+
+
+def test_the_second_of_two_operators_that_start_at_once_is_refused():
+    """One operator of a process has the gate, also where another one is made before the first one runs."""
+    gate = attach_anything()
+    parts = Parts(
+        **dict.fromkeys(["processor", "paused", "memories", "indexers", "memobase"], None),
+        registry=kopf.OperatorRegistry(),
+        settings=kopf.OperatorSettings(),
+    )
+
+    async def make():
+        gate.orchestrate(parts, None).close()
+        await asyncio.sleep(0)  # as kopf does before it runs what it has made
+
+    async def at_once():
+        return await asyncio.gather(make(), make(), return_exceptions=True)
+
+    first, second = asyncio.run(at_once())
+    assert first is None
+    assert isinstance(second, SettingsError)
+    assert "A second operator is started in this process" in str(second)
+    asyncio.run(make())  # whoever made that one has given up

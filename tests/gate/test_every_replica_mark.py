@@ -144,7 +144,7 @@ def test_every_refused_handler_is_named_once(registry):
     assert len(caught.value.sentences) == 2
 
 
-def test_the_operator_is_refused_before_it_is_made(registry):
+async def test_the_operator_is_refused_before_it_is_made(registry):
     """The refusal comes before any start-up handler has run, and before there is an election."""
     kopf.on.create("widgets", registry=registry)(kopf_leader.every_replica(lambda **_: None))
     gate = Gate(make_election=Mock(side_effect=AssertionError), rules=Mock())

@@ -82,7 +82,8 @@ def test_what_ignores_its_stopper_is_cancelled_at_the_exit(operator, cluster):
 def test_an_operator_that_never_led_leaves_quickly(operator):
     """A standby that is stopped leaves the election and holds up nobody."""
     op = operator().start()
-    op.stop()
+    op.ask_to_stop()  # while kopf explores the cluster
+    op.join()
     assert op.election.said == ["start", "leave", "join"]
     assert op.failure is None
 
@@ -185,6 +186,7 @@ def test_a_failing_log_in_is_the_worlds_fault(operator):
             raise kopf.PermanentError("no luck today")
 
     op.start()
+    op.wait_until_explored()
     fails.set()
     with pytest.raises(LeaseAPIError, match="login handlers failed"):
         asyncio.run(op.election.login())

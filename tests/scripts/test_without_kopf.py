@@ -129,7 +129,7 @@ def test_frozen_and_woken(stage):
         lambda: not stage.replicas["a"].alive or "Stops leading" in stage.replicas["a"].text(), what="the end of a term"
     )
     stage.replicas.stop()
-    stage.judge(wake_allowance=1.0)
+    stage.judge(wake_allowance=3.0)
 
 
 @pytest.fixture(params=["job.py", "script.py"])

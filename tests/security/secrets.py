@@ -96,7 +96,7 @@ def users(folder, pki, path=None) -> dict[str, dict]:
     }  # fmt: skip
 
 
-def client(kind, path, *, timeout=5.0):
+def client(kind, path, *, timeout=30.0):
     """A client of this kind by a kubeconfig, each library reading it by itself; kopf's with what ours reads."""
     where = {"namespace": "ns", "name": "op"}
     if kind in ("kopf", "local"):
@@ -119,7 +119,7 @@ def client(kind, path, *, timeout=5.0):
 
 def with_header(kind, url):
     """A client of a library that was told to send a header of its own."""
-    where = {"namespace": "ns", "name": "op", "timeout": 5.0}
+    where = {"namespace": "ns", "name": "op", "timeout": 30.0}
     if kind == "kubernetes":
         configuration = kubernetes.client.Configuration()
         configuration.host = url

@@ -1,8 +1,13 @@
-"""Handlers beside the operator's own: at start-up they start a second operator in the same process, by mistake."""
+"""Handlers beside the operator's own: a hook starts a second operator in the same process, by mistake.
+
+Not before the first one knows who leads: which of two that start at once is the second one, is not foreseeable.
+"""
 
 import threading
 
 import kopf
+
+import kopf_leader
 
 
 def _run(logger, namespace):
@@ -12,6 +17,6 @@ def _run(logger, namespace):
         logger.info("The second operator: %s", error)
 
 
-@kopf.on.startup()
+@kopf_leader.on.new_leader()
 def start_another(logger, **_):
     threading.Thread(target=_run, args=(logger, "default"), name="second operator", daemon=True).start()
