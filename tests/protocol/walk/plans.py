@@ -77,6 +77,10 @@ PLANS = [
         name="evidence-three", share=SHARE, why="the same among three, and an earlier content comes back", candidates=3,
         faults=2, calm=1, kinds=frozenset({"crash", "put back"}), evidence="dead", restarts=False,
     ),
+    Plan(
+        name="evidence-fresh", share=SHARE, why="the same between two, who come back and have seen nothing",
+        faults=2, calm=1, kinds=frozenset({"crash", "put back"}), evidence="dead",
+    ),
 ]  # fmt: skip
 
 # Small ones, for the flaws that need just this (`proof`).
