@@ -75,7 +75,7 @@ ELSEWHERE: Mapping[str, str] = {
     "no standing back": "takes its own release back: `test_d18_who_has_resigned_stands_back`",
     "nobody gives way": "costs time only: `test_l16_few_of_many_write_in_vain`",
     "locked out and back at once": "costs time only: `test_l20_a_leader_that_was_locked_out_stays_away`",
-    "proof of death bound to the process": "equivalent: no process has an identity again (L10), and the dead hold nothing",
+    "proof of death bound to the process": "equivalent: an identity is never given again (L10), and the dead stay dead",
     "proof of death that was not asked for": "a setting: `test_l6_without_evidence_nobody_believes_it`",
     "hold followed across others": "needs a leader without evidence: `test_l6_a_hold_of_another_kind_came_between`",
     "who asks vouches for the holder": "has no priorities: `test_l6_who_asks_for_the_place_vouches_for_nobody`",
