@@ -3,7 +3,7 @@
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from kopf_leader.protocol.state import Dead, Tenure, tenure_of
+from kopf_leader.protocol.state import Dead, Kind, Tenure, tenure_of
 from kopf_leader.testing.candidate import Candidate
 from kopf_leader.testing.world import World
 
@@ -20,7 +20,7 @@ class Coroner:
     def __init__(self, world: World, rng: Random, *, latest: float) -> None:
         self.world, self.rng, self.latest = world, rng, latest
         self.dead: set[str] = set()
-        self.told = 0
+        self.told = self.believed = 0
         self._under_way: set[tuple[str, int, Tenure]] = set()
         world.observers.append(self)
 
@@ -49,3 +49,5 @@ class Coroner:
         self._under_way.discard(key)
         self.told += 1
         one.feed(Dead(key[2]))
+        last = one.state.last_write
+        self.believed += last is not None and last is one.state.flight and last.kind is Kind.ACQUIRE

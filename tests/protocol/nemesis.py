@@ -48,12 +48,12 @@ class Play:
         lease: Any = rng.choice([EMPTY, EMPTY, None, {**ghost}])
         if self.profile == "rivals":
             lease = rng.choice([EMPTY, ghost])
-        if self.profile == "deaths":
+        if self.profile in DEADLY:
             settings["takeover"] = "evidence"
         self.world = World(seed=rng.randrange(1 << 30), lease=lease, step=self.step, **settings)
         self.checker = Checker(self.world, starts_only=self.profile == "rates")
         self.world.observers.append(self._noticed)
-        spread = {"faults": 1.05, "deaths": 1.05, "rivals": 1.03, "rates": 1.4}[self.profile]
+        spread = {"rivals": 1.03, "rates": 1.4}.get(self.profile, 1.05)
         if self.profile != "rivals" and settings.get("lease_duration", 0) > 60:  # their ratios are smaller ones
             lease, renew = settings["lease_duration"], settings["renew_deadline"]
             last = renew if self.profile == "rates" else renew + (lease - renew) * 4 / 5
@@ -62,11 +62,11 @@ class Play:
             low, high = spread**-0.5, spread**0.5
             rate = rng.choice([low, 1.0, high, rng.uniform(low, high)])
             self.world.run_for(rng.choice([0.0, rng.random()]))
-            who: dict[str, Any] = {"takeover": "expiry"} if self.profile == "deaths" and rng.random() < 0.1 else {}
+            who: dict[str, Any] = {"takeover": "expiry"} if self.profile in DEADLY and rng.random() < 0.1 else {}
             self.world.add(name, rate=rate, work=self._work(), **who)
         self.lease_duration = self.world.candidates["a"].settings.lease_duration
         self.slowest = spread**-0.5
-        self.coroner = Coroner(self.world, rng, latest=self.lease_duration) if self.profile == "deaths" else None
+        self.coroner = Coroner(self.world, rng, latest=self.lease_duration) if self.profile in DEADLY else None
         if self.profile == "rivals":
             self.checker.rivals = [Rival(self.world, name) for name in ("go1", "go2")[: rng.choice([1, 2])]]
 
@@ -403,9 +403,15 @@ DELETIONS: list[Fault] = [delete, delete, delete_unseen, delete_unseen, delete_d
 EDITS: list[Fault] = [foreign_name, foreign_name, foreign_duration, from_backup, wall_jump]
 DEATHS: list[Fault] = [die, die_all, restart, restart, evict, die_cut_off]
 COPIES: list[Fault] = [from_backup, whole_manifest, whole_manifest, compacted]
+DEADLY = ("deaths", "copies")
+"""Profiles where deaths are told of."""
 PROFILES: dict[str, list[Fault]] = {
     "faults": [*SHARED, *DELETIONS, *EDITS],
     "rates": [*SHARED, *DELETIONS, *EDITS],
     "rivals": [*SHARED, rival_fault, rival_fault, rival_fault],
     "deaths": [*SHARED, *DELETIONS, *EDITS, *COPIES, *DEATHS, *DEATHS],
-}
+    "copies": [
+        *COPIES, *COPIES, *DEATHS, *DEATHS, cut_off, cut_off, cut_off, quiet_watch, deaf_watch, broken_watch,
+        late_delivery, lose_some, delete, labelled,
+    ],
+}  # fmt: skip

@@ -1,7 +1,7 @@
 """Who tells the simulated candidates of deaths (`takeover="evidence"`): the truth, late, and of nobody else.
 
 It stands where the driver has its witness, and is asked by the driver as that one is. What proves a death in a cluster
-is not its question (`tests/protocol/test_evidence.py`, `tests/e2e/test_evidence.py`): here a process is dead when it is.
+is not its question (`tests/protocol/test_evidence.py`, `tests/e2e/test_evidence.py`): here who is dead is dead.
 """
 
 from functools import partial

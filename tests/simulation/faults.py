@@ -389,3 +389,8 @@ FAULTS: list[Fault] = [*WAY, *WATCH, *SERVER, *LEASE, *PROCESSES]
 DEATHS: list[Fault] = [die, die_all, restart, restart, evict, die_on_the_way]
 DYING: list[Fault] = [*FAULTS, *DEATHS, *DEATHS, whole_manifest, whole_manifest]
 """Where deaths are told of (`takeover="evidence"`)."""
+COPIED: list[Fault] = [
+    *DEATHS, whole_manifest, whole_manifest, whole_manifest, old_content, cut_off, cut_off, quiet_watch, deaf_watch,
+    broken_watch, late_delivery, lose_some, delete, compacted, labelled,
+]  # fmt: skip
+"""Those of them alone that have to do with who came after the dead."""

@@ -7,7 +7,7 @@ from typing import Any
 from kopf_leader.elector.driver import Driver
 from kopf_leader.testing.link import Work
 from tests.simulation.checker import Violation
-from tests.simulation.faults import DYING, FAULTS, Fault
+from tests.simulation.faults import COPIED, DYING, FAULTS, Fault
 from tests.simulation.process import Process
 from tests.simulation.wire import Line
 from tests.simulation.world import MakeDriver, World
@@ -46,7 +46,9 @@ class Play:
         self.seed = seed
         self.profile = profile or PROFILES[seed % len(PROFILES)]
         self.rng = rng = Random(f"simulation-{self.profile}-{seed}{'-deaths' if deaths else ''}")
-        self.faults = DYING if deaths and faults is FAULTS else faults
+        self.faults = faults
+        if deaths and faults is FAULTS:
+            self.faults = COPIED if seed % 2 else DYING
         self.calm = False
         self.struck: list[tuple[float, str, str]] = []
         self.struck_at = self.exited_at = 0.0
@@ -212,12 +214,16 @@ class Play:
 
 def play(seed: int, **options: Any) -> float:
     """One schedule; the seconds of virtual time. Raises Violation with the faults and how to replay it."""
-    drama = Play(seed, **options)
+    return played(Play(seed, **options))
+
+
+def played(drama: Play) -> float:
+    """The same of a schedule that was drawn already."""
     try:
         return drama.run()
     except AssertionError as error:
         faults = "\n".join(f"{at:10.3f} {fault} {name}" for at, fault, name in drama.struck)
         drama.world.abandon()
-        more = " --deaths" if options.get("deaths") else ""
-        replay = f"replay: python -m tests.simulation --seed {seed}{more}"
-        raise Violation(f"{error}\nfaults of the seed {seed}:\n{faults}\n{replay}") from error
+        more = " --deaths" if drama.world.coroner is not None else ""
+        replay = f"replay: python -m tests.simulation --seed {drama.seed}{more}"
+        raise Violation(f"{error}\nfaults of the seed {drama.seed}:\n{faults}\n{replay}") from error
