@@ -202,6 +202,40 @@ def test_who_comes_later_reads_the_report(scene: Any) -> None:
     scene(play)
 
 
+def test_whose_last_write_is_forgotten_is_waited_for(scene: Any) -> None:
+    """L6, L16: a watch cannot begin before it any more (410), so it begins at what was read, at once."""
+
+    async def play(world: Any, pods: Pods) -> None:
+        await dies(world, await leads(world))
+        world.store.compacted = int(world.store.read()["metadata"]["resourceVersion"])
+        two = world.join(SECOND, takeover="evidence")
+        await asyncio.sleep(1)
+        assert two.client.watching == 1
+        assert two.client.requests["watch"] == 2
+        assert two.client.requests["get"] == 1
+        took = await world.until(lambda: two.follower.leading)
+        assert 12 < took < 15.5
+
+    scene(play)
+
+
+def test_a_fresh_candidate_is_not_taken_in_by_a_copy(scene: Any) -> None:
+    """L6: the Lease as the dead had it is put back while another one leads: who comes then waits."""
+
+    async def play(world: Any, pods: Pods) -> None:
+        await dies(world, await leads(world))
+        copy = world.store.read()
+        other = world.join(OTHER, takeover="evidence")
+        await world.until(lambda: other.follower.leading)
+        now = world.store.read()["metadata"]
+        world.store.replace({**copy, "metadata": {**copy["metadata"], "resourceVersion": now["resourceVersion"]}})
+        two = world.join(SECOND, takeover="evidence")
+        await asyncio.sleep(5)
+        assert not two.follower.leading
+
+    scene(play)
+
+
 @pytest.mark.parametrize(
     "told",
     [

@@ -4,15 +4,16 @@ import pytest
 
 from tests.protocol.checker import Violation
 from tests.protocol.mutants import mutants
-from tests.protocol.nemesis import PROFILES, Play
+from tests.protocol.nemesis import DEADLY, PROFILES, Play
 from tests.protocol.simulate import play
 from tests.protocol.walk.flaws import flaws
 
 EACH = 25
 
 
-@pytest.mark.parametrize("batch", range(4))
-@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize(
+    ("profile", "batch"), [(one, batch) for one in sorted(PROFILES) for batch in range(2 if one in DEADLY else 4)]
+)
 def test_no_schedule_breaks_the_claim(profile, batch):
     """Never two at once, tokens grow, nothing is released under work, and a leader is back after the faults.
 
@@ -73,10 +74,10 @@ def test_the_schedules_with_deaths_find_flaws(flaw):
 def test_deaths_are_told_and_believed():
     """L6: the schedules with deaths would show nothing if nobody took over by a proof."""
     told = quick = 0
-    for seed in range(30):
+    for seed in range(12):
         drama = Play(seed, "copies")
         drama.run()
         told += drama.coroner.told
         quick += drama.coroner.believed
-    assert told > 100
-    assert quick > 20
+    assert told > 40
+    assert quick > 8

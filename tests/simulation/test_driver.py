@@ -8,7 +8,7 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.play import DEFAULT, PROFILES, Play, play, played
 
 HOURS = 25.0
-DEADLY_HOURS = 5.0
+DEADLY_HOURS = 4.0
 BATCHES = 8
 
 
@@ -29,7 +29,7 @@ def test_no_schedule_breaks_the_claim(batch):
 
 @pytest.mark.parametrize("batch", range(2))
 def test_no_told_death_breaks_the_claim(batch):
-    """L6: takeover by evidence, with more deaths, and true and late tellings of them; 10 lease-hours in all.
+    """L6: takeover by evidence, with more deaths, and true and late tellings of them; 8 lease-hours in all.
 
     Beside every other fault (even seeds), and with those alone that have to do with who came after the dead (odd ones).
     """

@@ -106,7 +106,7 @@ SMALL = [
     Plan(name="crashes", why="deaths and their proofs", faults=2, calm=1, kinds=frozenset({"crash"}), evidence="dead"),
     Plan(
         name="crash-deleted", why="cut off, the Lease is deleted, and its creator dies", faults=3, calm=1,
-        kinds=frozenset({"crash", "delete", "cut"}), evidence="dead",
+        kinds=frozenset({"crash", "delete", "cut"}), evidence="dead", anywhere=False,
     ),
     Plan(
         name="gone", why="cut off or frozen, and the pod object is gone", faults=1, calm=1,
