@@ -11,7 +11,7 @@ from kopf_leader.testing.candidate import Candidate
 from kopf_leader.testing.link import Fate, Link, Work
 from kopf_leader.testing.world import EMPTY, Step, World
 from tests.protocol.checker import Checker
-from tests.protocol.deaths import Coroner
+from tests.protocol.deaths import Coroner, compacted, die, ends, evict, whole_manifest
 from tests.protocol.rival import Rival
 
 SETTINGS: list[dict[str, float]] = [
@@ -241,17 +241,6 @@ def restart(play: Play, one: Candidate) -> None:
     one.restart()
 
 
-def _ends(play: Play, one: Candidate) -> Callable[[], None]:
-    """The end of this very process, and another one in its place; not in the quiet."""
-    life, struck_at = one.lives, play.struck_at
-    return lambda: one.restart() if one.lives == life and play.struck_at == struck_at and not play.calm else None
-
-
-def die(play: Play, one: Candidate) -> None:
-    """Kill -9, and nothing comes in its place before the quiet."""
-    one.crash()
-
-
 def die_all(play: Play, one: Candidate) -> None:
     """All pods die; somebody who has seen nothing comes back, at once or later."""
     for each in play.world.candidates.values():
@@ -261,16 +250,10 @@ def die_all(play: Play, one: Candidate) -> None:
     _revive(play, one)
 
 
-def evict(play: Play, one: Candidate) -> None:
-    """SIGTERM, and SIGKILL before it is done, or after."""
-    one.resign(leave=True)
-    play.later(_ends(play, one), within=play.lease_duration / 2)
-
-
 def die_cut_off(play: Play, one: Candidate) -> None:
     """It dies while its last writes are on the wire: they land, or their news comes, when its death is known."""
     late_delivery(play, one)
-    play.later(_ends(play, one), within=one.settings.attempt_timeout)
+    play.later(ends(play, one), within=one.settings.attempt_timeout)
 
 
 def freeze(play: Play, one: Candidate) -> None:
@@ -346,23 +329,6 @@ def from_backup(play: Play, one: Candidate) -> None:
     named = [spec for spec in specs if spec.get("holderIdentity")]
     if named and (play.world.store.lease is None or play.world.store.holder):
         play.world.store.restore(play.rng.choice(named))
-
-
-def whole_manifest(play: Play, one: Candidate) -> None:
-    """The same with its annotations, and twice in a row, from the newest ones: what a dead holder has said last."""
-    store = play.world.store
-    led = [
-        change.lease for change in store.changes if "_" in str((change.lease.get("spec") or {}).get("holderIdentity"))
-    ]
-    if led and (store.lease is None or store.holder):
-        first = play.rng.choice([len(led) - 1, play.rng.randrange(len(led))])
-        for lease in led[first : first + play.rng.choice([1, 1, 2])]:
-            store.restore(lease["spec"], annotations=lease["metadata"].get("annotations") or {})
-
-
-def compacted(play: Play, one: Candidate) -> None:
-    """No watch can begin at an earlier version any more."""
-    play.world.store.compacted = play.world.store.version
 
 
 def wall_jump(play: Play, one: Candidate) -> None:
