@@ -75,6 +75,7 @@ BREAKS: Mapping[str, str] = {
     "proof of death bound to the process": "L6",
     "proof of death that was not asked for": "L6",
     "copy taken for a write": "L6",
+    "copy told as a write of the holder": "L6",
     "read taken for what came next": "L6",
     "another hold followed": "L6",
     "hold followed across others": "L6",

@@ -77,14 +77,14 @@ PLANS = [
         name="evidence-three", share=SHARE, why="the same among three, and an earlier content comes back", candidates=3,
         faults=2, calm=1, kinds=frozenset({"crash", "put back"}), evidence="dead", restarts=False,
     ),
-    Plan(
-        name="evidence-fresh", share=SHARE, why="the same between two, who come back and have seen nothing",
-        faults=2, calm=1, kinds=frozenset({"crash", "put back"}), evidence="dead",
-    ),
 ]  # fmt: skip
 
 # Small ones, for the flaws that need just this (`proof`).
 SMALL = [
+    Plan(
+        name="evidence-fresh", share=SHARE, why="deaths, and what is put back before who has seen nothing",
+        faults=2, calm=1, kinds=frozenset({"crash", "put back"}), evidence="dead",
+    ),
     Plan(
         name="late-deleted", why="a late request and a deletion, after a ghost", faults=2, lease=GHOST,
         kinds=frozenset({"late", "delete"}),
