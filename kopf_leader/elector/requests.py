@@ -102,17 +102,24 @@ class Requests:
         period = self._settings.retry_period * self._random.uniform(1 - JITTER, 1 + JITTER)
         await asyncio.sleep(max(period, self._asked_for(error)))
 
-    def seen(self, lease: JSON) -> str:
-        """Tell of a Lease that a watch brought; its resourceVersion. Raises ValueError if it is none."""
+    def seen(self, lease: JSON, *, after: int | None = None) -> int:
+        """Tell of a Lease that a watch brought, right after that version of it; its own. Raises ValueError."""
         sight = sight_of(lease)
-        self.post(Seen(sight))
-        return str(sight.version)
+        self.post(Seen(sight, after=after))
+        return sight.version
 
-    def gone(self, lease: JSON) -> str:
+    def gone(self, lease: JSON) -> int:
         """Tell of a deletion that a watch brought; its resourceVersion. Raises ValueError if it has none."""
         version = version_of(lease)
         self.post(Absent(version=version))
-        return str(version)
+        return version
+
+    def traced_from(self, lease: JSON) -> int | None:
+        """From which earlier version on a watch tells whether this is no copy of the holder's write (L6)."""
+        if self._settings.takeover != "evidence":
+            return None
+        sight = sight_of(lease)
+        return sight.over if sight.over is not None and sight.over < sight.version else None
 
     def _tell(self, kind: Kind | None, since: float, error: Exception | None = None) -> None:
         verb = "get" if kind is None else "create" if kind is Kind.CREATE else "update"

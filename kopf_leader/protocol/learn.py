@@ -18,12 +18,12 @@ from kopf_leader.protocol.state import (
     Instant,
     Kind,
     Lapsed,
-    Latest,
     Rejected,
     Resign,
     Seen,
     State,
     Tick,
+    Traced,
     Unknown,
     Wish,
     Write,
@@ -37,9 +37,9 @@ MOST_DOUBTS = 64
 def learn(settings: Settings, state: State, now: Instant, event: Event) -> State:
     """Bring the state up to date with one event."""
     match event:
-        case Seen(sight=sight, sent_at=sent_at):
+        case Seen(sight=sight, sent_at=sent_at, after=after):
             # Compared before the question counts as answered: a refused write may turn out to have landed.
-            return _answered(_see(settings, state, now, sight, sent_at), sent_at)
+            return _answered(_see(settings, _trace(state, sight, after), now, sight, sent_at), sent_at)
         case Absent():
             return _answered(_miss(settings, state, now, event), event.sent_at)
         case Accepted(write=write, sight=sight):
@@ -108,7 +108,6 @@ def _see(
         seen_at=now.at,
         changed_at=now.at if changed else state.changed_at,
         seen_hold=state.seen_hold or not sight.record.empty,
-        latest=_latest(state, sight, read=sent_at is not None),
         older_since=None,
         longest=max(0 if superseded else state.longest, sight.record.duration or 0),
         read_after=None,
@@ -119,26 +118,19 @@ def _see(
     return _foreign(state) if own is None else _own(settings, state, now, own)
 
 
-def _latest(state: State, sight: Sight, *, read: bool) -> Latest:
-    """The latest hold, and whether all holds up to it were seen (L6).
+def _trace(state: State, sight: Sight, after: int | None) -> State:
+    """Follow a hold from a write of its holder's own on, through every version (L6).
 
-    One on another Lease does not count: the holder of the one before may not know of it yet. A read may have skipped
-    versions, and holds with them, unless it was the first; then a write of the holder has to be seen by the watch.
+    Such a write is known by the version that it says it was made on: that one has to have come right before it. What
+    was put back names an older one, since the write itself, of which it is a copy, has come between. Where versions may
+    have been skipped (a read, a deletion) nothing is concluded, and nothing is forgotten.
     """
-    latest, now = state.latest, tenure_of(sight)
-    if latest is None:
-        return Latest(tenure=now, gapless=not state.known or not read)
-    if latest.tenure.uid == now.uid and latest.tenure.transitions < now.transitions:
-        return Latest(tenure=now, gapless=not read)
-    if read or latest.tenure != now:
-        # Not everybody counts: a hand, or another library. Which of two holds with one number is the later is unknown.
-        uncounted = (now.uid, now.transitions) == (latest.tenure.uid, latest.tenure.transitions)
-        other = uncounted and now.holder not in ("", latest.tenure.holder)
-        return replace(latest, gapless=latest.gapless and not read and not other)
-    before = state.sight  # back from somebody else's record it is no renewal: a holder renews its own, others put back
-    renewed = before is not None and tenure_of(before) == now and before.record != sight.record
-    renewed = renewed and state.dead != now  # nor do the dead
-    return replace(latest, gapless=latest.gapless or renewed)
+    if after is None:
+        return state
+    tenure = tenure_of(sight)
+    if sight.over == after or state.traced == Traced(tenure=tenure, version=after):
+        return replace(state, traced=Traced(tenure=tenure, version=sight.version))
+    return state
 
 
 def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sent_at: float | None) -> State:
@@ -160,8 +152,7 @@ def _see_older(settings: Settings, state: State, now: Instant, sight: Sight, sen
     state = replace(state, older_since=since, reign=reign)
     if now.at < since + settings.lease_duration:
         return state
-    latest = None if state.latest is None else replace(state.latest, gapless=False)
-    forgotten = replace(state, version=0, sight=None, hold=None, doubtful=(), refused=None, latest=latest)
+    forgotten = replace(state, version=0, sight=None, hold=None, doubtful=(), refused=None, traced=None)
     return _see(settings, forgotten, now, sight, sent_at)
 
 
@@ -203,8 +194,7 @@ def _own(settings: Settings, state: State, now: Instant, own: Write) -> State:
     start_at, token = (before.start_at, before.token) if before is not None else (-inf, None)
     if own.kind is Kind.ACQUIRE:
         token = None
-        # Nobody else was at work, and nobody was quicker.
-        state = replace(state, latest=Latest(tenure=tenure_of(sight), gapless=True), outrun=0)
+        state = replace(state, outrun=0)  # nobody was quicker
     reign = state.reign
     running = reign is not None and not reign.lapsed and now.at < reign.t0 + settings.renew_deadline
     if reign is not None and running and token == reign.token:

@@ -6,18 +6,20 @@ from zlib import crc32
 
 from kopf_leader.protocol.record import (
     MAX_TRANSITIONS,
+    OVER,
     PRIORITY,
     RELEASED_DURATION,
     TRANSFER_TO,
     Asks,
     LeaseRecord,
+    Sight,
     creation,
     replacement,
     stamp,
     whole_seconds,
 )
 from kopf_leader.protocol.settings import Settings
-from kopf_leader.protocol.state import Instant, Kind, Send, State, Wish, Write, tenure_of
+from kopf_leader.protocol.state import Instant, Kind, Send, State, Traced, Wish, Write, tenure_of
 
 # How long a candidate lets others go first at a release, in seconds, by how many of such races it has lost (L16).
 COURTESY = (0.0, 0.025, 0.05, 0.1)
@@ -78,15 +80,15 @@ def proved_dead(settings: Settings, state: State) -> bool:
 
     The proof is of this very hold: of this holder, on this Lease, in this term. The hold must have begun by a PUT, as
     its transitions tell: who has created the Lease (L11) may have waited for somebody who is still at work. And it must
-    be the latest that was seen, without a gap: a record that was put back, or comes with another Lease, says nothing of
-    who came after it.
+    be traced: from a write of the dead holder's own on, every version was seen, and showed this hold. So nobody can
+    have held the Lease since. A record that was put back says nothing of who came after it, and cannot be traced.
     """
-    if settings.takeover != "evidence" or state.sight is None or state.dead != tenure_of(state.sight):
+    sight = state.sight
+    if settings.takeover != "evidence" or sight is None or state.dead != tenure_of(sight):
         return False
-    record = state.sight.record
-    counted = 0 < record.transitions < MAX_TRANSITIONS
-    latest = state.latest is not None and state.latest.gapless and state.latest.tenure == state.dead
-    return bool(record.holder) and counted and latest
+    begun_by_put = sight.record.transitions > 0
+    traced = state.traced == Traced(tenure=tenure_of(sight), version=sight.version)
+    return begun_by_put and traced
 
 
 def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tuple[Send, int]:
@@ -105,7 +107,8 @@ def write_for(settings: Settings, state: State, now: Instant, kind: Kind) -> tup
             priority=settings.priority,
         )
     else:
-        body = replacement(base, record, labels=settings.labels, asks=_asks(settings, state, kind))
+        changed = {**_asks(settings, state, kind), **_over(settings, base, kind)}
+        body = replacement(base, record, labels=settings.labels, asks=changed)
     write = Write(kind=kind, record=record, base=base, over=state.version, sent_at=now.at)
     return Send(write, body), stamped
 
@@ -145,6 +148,16 @@ def _asks(settings: Settings, state: State, kind: Kind) -> dict[str, str | None]
         return {TRANSFER_TO: settings.identity}
     answered = state.sight is not None and state.sight.asks.calls(settings.identity)
     return {TRANSFER_TO: None} if answered else {}
+
+
+def _over(settings: Settings, base: Sight, kind: Kind) -> dict[str, str | None]:
+    """A holder that can be proved dead says which version it writes on: so its writes differ from copies of them (L6).
+
+    A copy comes on a later version than the one that it names, for the write itself has come in between.
+    """
+    if settings.takeover != "evidence" or kind is Kind.ASK:  # who asks leaves the holder's own words as they are
+        return {}
+    return {OVER: None if kind is Kind.RELEASE else str(base.version)}
 
 
 def _giving_back(state: State) -> bool:

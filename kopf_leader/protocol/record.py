@@ -19,6 +19,7 @@ MAX_TRANSITIONS = 2_147_483_647  # int32: one more is refused by the API server 
 MAX_DURATION = 2_147_483_647  # int32, too
 RELEASED_DURATION = 1  # client-go `leaderelection.go`, `release`: holder "", one second (L14)
 TRANSFER_TO, HOLD, PRIORITY = "kopf-leader/transfer-to", "kopf-leader/hold", "kopf-leader/priority"
+OVER = "kopf-leader/over"
 ANYBODY = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -81,6 +82,8 @@ class Sight:
     uid: str
     record: LeaseRecord
     asks: Asks = Asks()
+    over: int | None = None
+    """The version that the holder's write says it was made on (`evidence`): a copy of it tells of an older one."""
     lease: Mapping[str, Any] = field(compare=False, hash=False, repr=False, default_factory=dict)
     """The object as it was sent, for the next PUT (L1)."""
 
@@ -99,6 +102,7 @@ def sight_of(lease: object) -> Sight:
         lease=lease,
         record=decode(lease.get("spec")),
         asks=asks_of(metadata.get("annotations")),
+        over=over_of(metadata.get("annotations")),
     )
 
 
@@ -141,6 +145,12 @@ def asks_of(annotations: object) -> Asks:
         hold=texts.get(HOLD),
         priority=int(priority) if re.fullmatch(r"-?[0-9]{1,9}", priority) else 0,
     )
+
+
+def over_of(annotations: object) -> int | None:
+    """Which version the last write of a holder was made on; None where it does not say so."""
+    text = annotations.get(OVER) if isinstance(annotations, Mapping) else None
+    return int(text) if isinstance(text, str) and re.fullmatch(r"[0-9]{1,20}", text) else None
 
 
 def encode(record: LeaseRecord) -> dict[str, Any]:

@@ -71,12 +71,12 @@ class Hold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latest:
-    """The hold with the most transitions that was seen."""
+class Traced:
+    """A hold that was followed from a write of its holder's own on: nothing else has stood there since (L6)."""
 
     tenure: Tenure
-    gapless: bool
-    """Whether every hold since the first sight was seen, so that nobody can have held and been overwritten."""
+    version: int
+    """Up to which version of the Lease."""
 
 
 def tenure_of(sight: Sight) -> Tenure:
@@ -158,8 +158,8 @@ class State:
     """Whether the Lease was ever seen filled: an empty spec is free only to who never saw it so (L14)."""
     longest: float = 0.0
     """The largest duration recorded by whoever may still be at work, in seconds (L11)."""
-    latest: Latest | None = None
-    """The latest hold seen: what comes with fewer transitions was put back (L6)."""
+    traced: Traced | None = None
+    """The hold that was followed last: what was put back cannot be (L6)."""
     dead: Tenure | None = None
     """Whose holder is known to be dead (L6)."""
     dead_since: float = -inf
@@ -227,10 +227,14 @@ class _OfTerm:
 
 @dataclass(frozen=True)
 class Seen:
-    """The Lease was seen: by a watch event, or by a read that was sent at `sent_at` (seconds)."""
+    """The Lease was seen: by a watch event, or by a read that was sent at `sent_at` (seconds).
+
+    A watch tells of every version, and so which one this Lease had right before, `after`, if it was there.
+    """
 
     sight: Sight
     sent_at: float | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ class _Session:
         self.open = False
         self.deaf = False
         self.last = -inf
+        self.after: int | None = None
+        """The version of the Lease that came last, if it was there."""
 
 
 @dataclass
@@ -308,8 +310,9 @@ class Candidate:
                 self.world.clock.after(pause, self._guarded(again), rank=TIMERS)
             else:
                 session.open = True
+                session.after = self._origin(sight)
                 for change in self.world.store.changes:
-                    if change.version > since:
+                    if change.version > (since if session.after is None else session.after):
                         self._queue(session, change)
             self._seen(sight, sent_at, since)
 
@@ -318,6 +321,13 @@ class Candidate:
                 self._read(listen, session)
 
         self._read(listen, session)
+
+    def _origin(self, sight: Sight | None) -> int | None:
+        """Where the watch begins: at what was read, or before the holder's write, as the driver's does (L6)."""
+        if sight is None:
+            return None
+        known = sight.over is not None and self.world.store.compacted <= sight.over < sight.version
+        return sight.over if known and self.settings.takeover == "evidence" else sight.version
 
     def _changed(self, change: Change) -> None:
         if self._session.open:
@@ -334,10 +344,14 @@ class Candidate:
                 return
             change = session.queue.popleft()
             if session is self._session and not session.deaf:
-                event = Absent(version=change.version) if change.deleted else Seen(sight_of(change.lease))
+                event = Absent(version=change.version) if change.deleted else self._news(session, change)
+                session.after = None if change.deleted else change.version
                 self._guarded(lambda: self.feed(event))()
 
         return tell
+
+    def _news(self, session: _Session, change: Change) -> Seen:
+        return Seen(sight_of(change.lease), after=session.after)
 
     def _woken(self, life: int, *, mail_first: bool) -> None:
         if life != self.lives or not self.waking:

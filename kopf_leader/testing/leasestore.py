@@ -32,6 +32,8 @@ class LeaseStore:
 
     def __init__(self, *, version: int = 100) -> None:
         self.version = version
+        self.compacted = 0
+        """Up to which version no watch can begin any more."""
         self.lease: Lease | None = None
         self.changes: list[Change] = []
         self.listeners: list[Callable[[Change], None]] = []
@@ -81,12 +83,16 @@ class LeaseStore:
         edited = {name: value for name, value in fields.items() if value is not None}
         self._store({**self.lease, "metadata": {**self.lease["metadata"], **(metadata or {})}, "spec": edited})
 
-    def restore(self, spec: Mapping[str, Any]) -> None:
-        """`kubectl apply` or a backup: a Lease with this spec, created where there is none, replaced where there is."""
+    def restore(self, spec: Mapping[str, Any], *, annotations: Mapping[str, str] | None = None) -> None:
+        """`kubectl apply` or a backup: a Lease with this spec, created where there is none, replaced where there is.
+
+        The annotations stay as they are, or become these.
+        """
+        metadata: dict[str, Any] = {} if annotations is None else {"annotations": dict(annotations)}
         if self.lease is None:
-            self.create({"metadata": {"name": "election", "namespace": "tests"}, "spec": dict(spec)})
+            self.create({"metadata": {"name": "election", "namespace": "tests", **metadata}, "spec": dict(spec)})
         else:
-            self._store({**self.lease, "spec": dict(spec)})
+            self._store({**self.lease, "metadata": {**self.lease["metadata"], **metadata}, "spec": dict(spec)})
 
     @property
     def holder(self) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from kopf_leader.elector.identity import make_identity
-from kopf_leader.elector.place import Unprovable, find_place, is_marked, leave_mark
+from kopf_leader.elector.place import Unprovable, _find, find_place, is_marked, leave_mark
 from kopf_leader.protocol.evidence import Life, last_words, life_in, place_of
 from kopf_leader.protocol.settings import Settings
+from tests.protocol.edits import edited
 
 UID = "2f5c7c9e-9d0a-4c55-8a39-7c0b0a4f4f11"
 LOG = f"/var/lib/kubelet/pods/{UID}/containers/operator/0a1b2c3d"
@@ -62,22 +63,36 @@ def test_a_container_of_a_kubelet(proc: Make, source: str, pid: int) -> None:
     assert place.message == Path("/dev/termination log")
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        pytest.param({"init": "mnt:[2]"}, id="shareProcessNamespace or hostPID: PID 1 is in another mount namespace"),
-        pytest.param({"source": "/var/lib/docker/containers/0a1b2c3d/log"}, id="not of a kubelet"),
-        pytest.param({"source": f"{LOG}//deleted"}, id="its file is gone"),
-        pytest.param({"more": f"32 27 8:1 {LOG[:-1]}e /other rw - ext4 /dev/sda1 rw"}, id="two of them"),
-        pytest.param({"more": "32 27 0:21 / /proc rw - proc proc rw"}, id="a PID namespace within the container"),
-        pytest.param({"start": "yesterday"}, id="no number"),
-        pytest.param({"boot": "?"}, id="no boot id"),
-    ],
-)
+NO_PLACE: dict[str, dict[str, str]] = {
+    "shareProcessNamespace or hostPID: PID 1 is in another mount namespace": {"init": "mnt:[2]"},
+    "not of a kubelet": {"source": "/var/lib/docker/containers/0a1b2c3d/log"},
+    "its file is gone": {"source": f"{LOG}//deleted"},
+    "two of them": {"more": f"32 27 8:1 {LOG[:-1]}e /other rw - ext4 /dev/sda1 rw"},
+    "a PID namespace within the container": {"more": "32 27 0:21 / /proc rw - proc proc rw"},
+    "no number": {"start": "yesterday"},
+    "no boot id": {"boot": "?"},
+}
+
+
+@pytest.mark.parametrize("what", NO_PLACE.values(), ids=NO_PLACE)
 def test_what_cannot_be_proved_from_is_refused(proc: Make, what: dict[str, str]) -> None:
     """L6: where the death of PID 1 is not the death of this process, or is not told, the identity has no life."""
     with pytest.raises(Unprovable):
         find_place(proc(**what), pid=7)
+
+
+WITHOUT: dict[str, tuple[str, str]] = {
+    "shareProcessNamespace or hostPID: PID 1 is in another mount namespace": ("pid != 1 and", "False and"),
+    "two of them": ("if len(mounts) != 1:", "mounts = mounts[:1]\n    if not mounts:"),
+    "a PID namespace within the container": ('.count("/proc") != 1', '.count("/proc") < 1'),
+    "no boot id": ('not re.fullmatch("[0-9a-f]{8}", boot)', "not boot"),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT)
+def test_each_condition_of_a_place_is_needed(proc: Make, case: str) -> None:
+    """L6: without it, this case would pass for a place; `edited` has the one condition changed."""
+    assert edited(_find, *WITHOUT[case])(proc(**NO_PLACE[case]), 7).life
 
 
 def test_proc_of_another_pid_namespace_is_refused(proc: Make) -> None:

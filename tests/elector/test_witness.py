@@ -1,6 +1,7 @@
 """The witness in virtual time: whom it follows, what it tells, what it costs, and that nothing of it can do harm."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -10,8 +11,10 @@ import pytest
 
 from kopf_leader.clients.base import PodClient, WatchEvent
 from kopf_leader.elector.place import leave_mark
+from kopf_leader.elector.witness import Witness
 from kopf_leader.errors import LeaseAPIError
 from tests.elector.memory import MemoryClient
+from tests.protocol.edits import edited
 from tests.protocol.test_evidence import POD, WORDS, ended, identity, reported
 
 FIRST = identity()
@@ -129,6 +132,33 @@ def test_an_earlier_run_that_is_still_there_is_waited_for(scene: Any) -> None:
     scene(play)
 
 
+WITHOUT: dict[str, tuple[Any, str, str]] = {
+    "whether the earlier run is there": (Witness.look, " and not is_marked(tenure.holder)", ""),
+    "whose death it is": (Witness._judged, "told_dead(pod, tenure.holder)", 'bool(pod["status"])'),
+    "whether it was an earlier run": (
+        Witness.look,
+        "lived_before(self._settings.identity, tenure.holder)",
+        "life_in(tenure.holder)",
+    ),
+}
+
+
+@pytest.mark.parametrize("looked_at", WITHOUT)
+def test_each_look_of_the_witness_is_needed(scene: Any, monkeypatch: pytest.MonkeyPatch, looked_at: str) -> None:
+    """L6: a witness that leaves it out tells of the death of a leader that is at work."""
+    function, old, new = WITHOUT[looked_at]
+    monkeypatch.setattr(Witness, function.__name__, edited(function, old, new))
+    marked = looked_at == "whether the earlier run is there"
+
+    async def play(world: Any, pods: Pods) -> None:
+        await leads(world)
+        with leave_mark(FIRST) if marked else contextlib.nullcontext():
+            two = world.join(SECOND if marked else OTHER, takeover="evidence")
+            assert await world.until(lambda: two.follower.leading) < 1
+
+    scene(play)
+
+
 def test_without_evidence_it_waits(scene: Any) -> None:
     """L6: by default the same container waits as anybody does, and looks at no pod."""
 
@@ -168,6 +198,40 @@ def test_who_comes_later_reads_the_report(scene: Any) -> None:
         pods.pod = reported(state=ended(WORDS))
         other = world.join(OTHER, takeover="evidence")
         assert await world.until(lambda: other.follower.leading) < 0.1
+
+    scene(play)
+
+
+def test_whose_last_write_is_forgotten_is_waited_for(scene: Any) -> None:
+    """L6, L16: a watch cannot begin before it any more (410), so it begins at what was read, at once."""
+
+    async def play(world: Any, pods: Pods) -> None:
+        await dies(world, await leads(world))
+        world.store.compacted = int(world.store.read()["metadata"]["resourceVersion"])
+        two = world.join(SECOND, takeover="evidence")
+        await asyncio.sleep(1)
+        assert two.client.watching == 1
+        assert two.client.requests["watch"] == 2
+        assert two.client.requests["get"] == 1
+        took = await world.until(lambda: two.follower.leading)
+        assert 12 < took < 15.5
+
+    scene(play)
+
+
+def test_a_fresh_candidate_is_not_taken_in_by_a_copy(scene: Any) -> None:
+    """L6: the Lease as the dead had it is put back while another one leads: who comes then waits."""
+
+    async def play(world: Any, pods: Pods) -> None:
+        await dies(world, await leads(world))
+        copy = world.store.read()
+        other = world.join(OTHER, takeover="evidence")
+        await world.until(lambda: other.follower.leading)
+        now = world.store.read()["metadata"]
+        world.store.replace({**copy, "metadata": {**copy["metadata"], "resourceVersion": now["resourceVersion"]}})
+        two = world.join(SECOND, takeover="evidence")
+        await asyncio.sleep(5)
+        assert not two.follower.leading
 
     scene(play)
 

@@ -1,5 +1,6 @@
 """A list of faults with a purpose each, and schedules of them drawn from a seed."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -10,6 +11,7 @@ from kopf_leader.testing.candidate import Candidate
 from kopf_leader.testing.link import Fate, Link, Work
 from kopf_leader.testing.world import EMPTY, Step, World
 from tests.protocol.checker import Checker
+from tests.protocol.deaths import Coroner, compacted, die, ends, evict, whole_manifest
 from tests.protocol.rival import Rival
 
 SETTINGS: list[dict[str, float]] = [
@@ -31,6 +33,7 @@ class Play:
     faults: list[tuple[float, str, str]] = field(default_factory=list)
     exited_at: float = 0.0
     struck_at: float = 0.0
+    calm: bool = False
 
     def __post_init__(self) -> None:
         self.rng = rng = Random(f"{self.profile}-{self.seed}")
@@ -45,10 +48,12 @@ class Play:
         lease: Any = rng.choice([EMPTY, EMPTY, None, {**ghost}])
         if self.profile == "rivals":
             lease = rng.choice([EMPTY, ghost])
+        if self.profile in DEADLY:
+            settings["takeover"] = "evidence"
         self.world = World(seed=rng.randrange(1 << 30), lease=lease, step=self.step, **settings)
         self.checker = Checker(self.world, starts_only=self.profile == "rates")
         self.world.observers.append(self._noticed)
-        spread = {"faults": 1.05, "rivals": 1.03, "rates": 1.4}[self.profile]
+        spread = {"rivals": 1.03, "rates": 1.4}.get(self.profile, 1.05)
         if self.profile != "rivals" and settings.get("lease_duration", 0) > 60:  # their ratios are smaller ones
             lease, renew = settings["lease_duration"], settings["renew_deadline"]
             last = renew if self.profile == "rates" else renew + (lease - renew) * 4 / 5
@@ -57,16 +62,18 @@ class Play:
             low, high = spread**-0.5, spread**0.5
             rate = rng.choice([low, 1.0, high, rng.uniform(low, high)])
             self.world.run_for(rng.choice([0.0, rng.random()]))
-            self.world.add(name, rate=rate, work=self._work())
+            who: dict[str, Any] = {"takeover": "expiry"} if self.profile in DEADLY and rng.random() < 0.1 else {}
+            self.world.add(name, rate=rate, work=self._work(), **who)
         self.lease_duration = self.world.candidates["a"].settings.lease_duration
         self.slowest = spread**-0.5
+        self.coroner = Coroner(self.world, rng, latest=self.lease_duration) if self.profile in DEADLY else None
         if self.profile == "rivals":
             self.checker.rivals = [Rival(self.world, name) for name in ("go1", "go2")[: rng.choice([1, 2])]]
 
     def run(self, rounds: int = 3) -> float:
         """Some rounds of faults and quiet; the seconds of virtual time. Raises AssertionError if a law is broken."""
         for _ in range(rounds):
-            self.struck_at = self.world.now
+            self.struck_at, self.calm = self.world.now, False
             for _ in range(self.rng.randint(3, 12)):
                 self.strike()
                 self.world.run_for(self.pause())
@@ -92,7 +99,7 @@ class Play:
 
     def quiet(self) -> None:
         """The faults end; within 1.5 × lease_duration there must be a leader, and it stays."""
-        world = self.world
+        world, self.calm = self.world, True
         for one in world.candidates.values():
             one.thaw()
             one.heal(link=Link(jitter=0.002))
@@ -234,6 +241,21 @@ def restart(play: Play, one: Candidate) -> None:
     one.restart()
 
 
+def die_all(play: Play, one: Candidate) -> None:
+    """All pods die; somebody who has seen nothing comes back, at once or later."""
+    for each in play.world.candidates.values():
+        if each.alive:
+            each.crash()
+            play.later(functools.partial(_revive, play, each), within=play.lease_duration / 2)
+    _revive(play, one)
+
+
+def die_cut_off(play: Play, one: Candidate) -> None:
+    """It dies while its last writes are on the wire: they land, or their news comes, when its death is known."""
+    late_delivery(play, one)
+    play.later(ends(play, one), within=one.settings.attempt_timeout)
+
+
 def freeze(play: Play, one: Candidate) -> None:
     """SIGSTOP, and SIGCONT after anything between a blink and two leases."""
     one.freeze()
@@ -345,8 +367,17 @@ SHARED: list[Fault] = [
 ]  # fmt: skip
 DELETIONS: list[Fault] = [delete, delete, delete_unseen, delete_unseen, delete_deaf]
 EDITS: list[Fault] = [foreign_name, foreign_name, foreign_duration, from_backup, wall_jump]
+DEATHS: list[Fault] = [die, die_all, restart, restart, evict, die_cut_off]
+COPIES: list[Fault] = [from_backup, whole_manifest, whole_manifest, compacted]
+DEADLY = ("deaths", "copies")
+"""Profiles where deaths are told of."""
 PROFILES: dict[str, list[Fault]] = {
     "faults": [*SHARED, *DELETIONS, *EDITS],
     "rates": [*SHARED, *DELETIONS, *EDITS],
     "rivals": [*SHARED, rival_fault, rival_fault, rival_fault],
-}
+    "deaths": [*SHARED, *DELETIONS, *EDITS, *COPIES, *DEATHS, *DEATHS],
+    "copies": [
+        *COPIES, *COPIES, *DEATHS, *DEATHS, cut_off, cut_off, cut_off, quiet_watch, deaf_watch, broken_watch,
+        late_delivery, lose_some, delete, labelled,
+    ],
+}  # fmt: skip

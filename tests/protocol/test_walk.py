@@ -14,7 +14,7 @@ from tests.protocol.walk.search import Walk, beginning, moves
 from tests.protocol.walk.values import Plan
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=[plan.name for plan in PLANS])
+@pytest.mark.parametrize("plan", [*PLANS, BY_NAME["evidence-fresh"]], ids=lambda plan: plan.name)
 def test_no_interleaving_breaks_a_law(plan: Plan) -> None:
     """Whatever happens in whatever order: the laws of `walk.laws` hold in every world, and a leader is never far."""
     outcome = Walk(plan).run(states=plan.share)

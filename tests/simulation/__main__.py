@@ -2,6 +2,7 @@
 
 python -m tests.simulation --seed 644                      one schedule, with the real driver
 python -m tests.simulation --lease-hours 200 --from 1000   until so many hours of virtual time have passed
+python -m tests.simulation --deaths --lease-hours 200       the same with more deaths, which others are told of
 python -m tests.simulation --machine --lease-hours 100000  the machine alone (tests/protocol/nemesis.py)
 python -m tests.simulation --machine --profile rates --seed 7
 """
@@ -31,11 +32,11 @@ class Sum:
         )
 
 
-def once(seed: int, *, machine: bool, profile: str | None) -> float:
+def once(seed: int, *, machine: bool, profile: str | None, deaths: bool) -> float:
     """One schedule; the hours of virtual time. Raises Violation."""
     if machine:
         return play_machine(seed, profile or PROFILES[seed % len(PROFILES)]) / 3600
-    return play(seed, profile=profile) / 3600
+    return play(seed, profile=profile, deaths=deaths) / 3600
 
 
 def main() -> int:
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the seed to begin with")
     parser.add_argument("--lease-hours", type=float, default=10.0, help="go on until so many have passed")
     parser.add_argument("--machine", action="store_true", help="the machine alone, without the driver")
+    parser.add_argument("--deaths", action="store_true", help="takeover by evidence: more die, and it is told")
     parser.add_argument("--profile", help="one profile only; otherwise by the seed")
     parser.add_argument("--failures", type=int, default=1, help="stop after so many")
     arguments = parser.parse_args()
@@ -53,7 +55,8 @@ def main() -> int:
         seed, arguments.lease_hours = arguments.seed, 0.0
     while True:
         try:
-            total.hours += once(seed, machine=arguments.machine, profile=arguments.profile)
+            how = {"machine": arguments.machine, "profile": arguments.profile, "deaths": arguments.deaths}
+            total.hours += once(seed, **how)
         except AssertionError as error:
             total.failed += 1
             print(error, flush=True)

@@ -56,6 +56,8 @@ class Checker:
         self.terms: list[tuple[float, str, int]] = []
         self.specs: list[JSON] = []
         """What has stood in the Lease, for whoever brings some of it back."""
+        self.bodies: list[JSON] = []
+        """The same with all that stood around it."""
 
     def follow(self, life: "Life") -> None:
         """A life begins."""
@@ -178,6 +180,7 @@ class Checker:
             return
         book.landed[server.version] = stamp
         self.specs = [*self.specs[-20:], body["spec"]]
+        self.bodies = [*self.bodies[-20:], body]
         book.newest = max(book.newest, book.decided.get(stamp, -inf))
         server.space()
         if book.kinds.get(stamp) is Kind.RELEASE and not self.starts_only:

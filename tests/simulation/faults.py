@@ -274,6 +274,16 @@ def old_content(play: "Play", one: Process) -> None:
         server.apply(play.rng.choice(named))
 
 
+def whole_manifest(play: "Play", one: Process) -> None:
+    """An earlier Lease is put back with its annotations, the newest or any, or two in a row: no trace of its holder."""
+    bodies = [body for body in play.world.checker.bodies if body["spec"]["holderIdentity"]]
+    server = play.world.server
+    if bodies and (server.lease is None or server.spec.get("holderIdentity")):
+        first = play.rng.choice([len(bodies) - 1, play.rng.randrange(len(bodies))])
+        for body in bodies[first : first + play.rng.choice([1, 1, 2])]:
+            server.apply(body["spec"], annotations=dict(body["metadata"].get("annotations") or {}))
+
+
 # The processes
 
 
@@ -286,6 +296,42 @@ def crash(play: "Play", one: Process) -> None:
 def restart(play: "Play", one: Process) -> None:
     """Kill -9, and a new process at once."""
     one.restart()
+
+
+def die(play: "Play", one: Process) -> None:
+    """Kill -9, and nothing comes in its place before the quiet."""
+    one.crash()
+
+
+def die_all(play: "Play", one: Process) -> None:
+    """All pods die; who comes in their place has seen nothing, and one of them comes at once."""
+    for each in play.world.processes.values():
+        each.crash()
+        play.later(each.start, within=play.lease_duration / 2)
+    one.start()
+
+
+def evict(play: "Play", one: Process) -> None:
+    """SIGTERM, and SIGKILL before it is done, or after."""
+    one.resign(leave=True)
+    play.later(_the_end(play, one), within=play.lease_duration / 2)
+
+
+def die_on_the_way(play: "Play", one: Process) -> None:
+    """It dies while its writes are on the wire: they land, or their news comes, when its death is known."""
+    late_delivery(play, one)
+    play.later(_the_end(play, one), within=timeout(one))
+
+
+def _the_end(play: "Play", one: Process) -> Callable[[], None]:
+    """Kill -9 of this very process, and another one in its place at once; not in the quiet."""
+    life, struck_at = one.life, play.struck_at
+
+    def happen() -> None:
+        if one.life is life and play.struck_at == struck_at and not play.calm:
+            one.restart()
+
+    return happen
 
 
 def freeze(play: "Play", one: Process) -> None:
@@ -340,3 +386,11 @@ LEASE = [
 ]  # fmt: skip
 PROCESSES = [crash, restart, freeze, freeze, suspend, resign, leave, stuck, other_work, wall_jump]
 FAULTS: list[Fault] = [*WAY, *WATCH, *SERVER, *LEASE, *PROCESSES]
+DEATHS: list[Fault] = [die, die_all, restart, restart, evict, die_on_the_way]
+DYING: list[Fault] = [*FAULTS, *DEATHS, *DEATHS, whole_manifest, whole_manifest]
+"""Where deaths are told of (`takeover="evidence"`)."""
+COPIED: list[Fault] = [
+    *DEATHS, whole_manifest, whole_manifest, whole_manifest, old_content, cut_off, cut_off, quiet_watch, deaf_watch,
+    broken_watch, late_delivery, lose_some, delete, compacted, labelled,
+]  # fmt: skip
+"""Those of them alone that have to do with who came after the dead."""

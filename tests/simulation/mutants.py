@@ -157,6 +157,13 @@ class WaitsForEver(Driver):
         self._requests._settings = Patient()  # type: ignore[assignment]
 
 
+class BelievesCopies(Telling):
+    """Every event of the watch is told as if it came right after the version that it was made on."""
+
+    def twist(self, event: Event) -> Event:
+        return replace(event, after=event.sight.over) if isinstance(event, Seen) and event.after is not None else event
+
+
 class KeepsTheClaim(Driver):
     """The claim is moved forward only: it stays alive when the term is over."""
 
@@ -214,6 +221,7 @@ MUTANTS: dict[str, Callable[..., Driver]] = {
     "watch never reopened": WatchesOnce,
     "read tried once": ReadsOnce,
     "no time-out": WaitsForEver,
+    "copy told as a write of the holder": BelievesCopies,
     "claim left alive": KeepsTheClaim,
     "time of the loop": MeasuresWithTheLoop,
     "no nap": Sleeps,

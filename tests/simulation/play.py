@@ -7,7 +7,7 @@ from typing import Any
 from kopf_leader.elector.driver import Driver
 from kopf_leader.testing.link import Work
 from tests.simulation.checker import Violation
-from tests.simulation.faults import FAULTS, Fault
+from tests.simulation.faults import COPIED, DYING, FAULTS, Fault
 from tests.simulation.process import Process
 from tests.simulation.wire import Line
 from tests.simulation.world import MakeDriver, World
@@ -28,7 +28,10 @@ PROFILES = ("faults", "obedient", "rates")
 
 
 class Play:
-    """One world and its faults. `faults` is what may happen; `make_driver` may give a driver with a flaw in it."""
+    """One world and its faults. `faults` is what may happen; `make_driver` may give a driver with a flaw in it.
+
+    With `deaths` more of them die, and the others are told of it.
+    """
 
     def __init__(
         self,
@@ -38,11 +41,15 @@ class Play:
         faults: Sequence[Fault] = FAULTS,
         settings: Sequence[dict[str, Any]] = SETTINGS,
         make_driver: MakeDriver = Driver,
+        deaths: bool = False,
     ) -> None:
         self.seed = seed
         self.profile = profile or PROFILES[seed % len(PROFILES)]
-        self.rng = rng = Random(f"simulation-{self.profile}-{seed}")
+        self.rng = rng = Random(f"simulation-{self.profile}-{seed}{'-deaths' if deaths else ''}")
         self.faults = faults
+        if deaths and faults is FAULTS:
+            self.faults = COPIED if seed % 2 else DYING
+        self.calm = False
         self.struck: list[tuple[float, str, str]] = []
         self.struck_at = self.exited_at = 0.0
         self.outages = 0
@@ -51,7 +58,7 @@ class Play:
             lease=rng.choice([{}, {}, None, GHOST]),
             make_driver=make_driver,
             starts_only=self.profile == "rates",
-            **rng.choice(settings),
+            **(rng.choice(settings) | ({"takeover": "evidence"} if deaths else {})),
         )
         self.world.gone = self._gone
         chosen = self.world.settings
@@ -68,7 +75,7 @@ class Play:
             self.world.run_for(self.rng.choice([0.0, self.rng.random()]))
             self.world.join(name, rate=rate, work=self.work())
         for _ in range(rounds):
-            self.struck_at = self.world.now
+            self.struck_at, self.calm = self.world.now, False
             for _ in range(self.rng.randint(3, 12)):
                 self.strike()
                 self.world.run_for(self.pause())
@@ -109,7 +116,7 @@ class Play:
 
     def quiet(self) -> None:
         """The faults end; in time there must be a leader, it stays, and everybody knows of it."""
-        world, lease = self.world, self.lease_duration
+        world, lease, self.calm = self.world, self.lease_duration, True
         while self.outages:
             world.run_for(lease / 10)
         self._undo()
@@ -207,11 +214,16 @@ class Play:
 
 def play(seed: int, **options: Any) -> float:
     """One schedule; the seconds of virtual time. Raises Violation with the faults and how to replay it."""
-    drama = Play(seed, **options)
+    return played(Play(seed, **options))
+
+
+def played(drama: Play) -> float:
+    """The same of a schedule that was drawn already."""
     try:
         return drama.run()
     except AssertionError as error:
         faults = "\n".join(f"{at:10.3f} {fault} {name}" for at, fault, name in drama.struck)
         drama.world.abandon()
-        replay = f"replay: python -m tests.simulation --seed {seed}"
-        raise Violation(f"{error}\nfaults of the seed {seed}:\n{faults}\n{replay}") from error
+        more = " --deaths" if drama.world.coroner is not None else ""
+        replay = f"replay: python -m tests.simulation --seed {drama.seed}{more}"
+        raise Violation(f"{error}\nfaults of the seed {drama.seed}:\n{faults}\n{replay}") from error

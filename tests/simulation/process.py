@@ -54,6 +54,8 @@ class Life(Observer):
             observers=[self],
             random=Random(random.random()),
         )
+        if world.coroner is not None:
+            self.driver._witness = world.coroner.witness(self)
         world.checker.follow(self)
         context = self.owner.context.copy()
         self.task = context.run(lambda: world.loop.create_task(self.driver.run(), context=contextvars.copy_context()))
@@ -170,6 +172,8 @@ class Process:
         self.world.ghosts.append(mine)
         mine.task.cancel()
         self.world.loop.thaw(mine.owner)
+        if self.world.coroner is not None:
+            self.world.coroner.dies(mine)
         self.world.gone(self, why)
 
     def restart(self) -> None:

@@ -140,14 +140,14 @@ class Server:
         version = self.storage.version + self.random.choice([0, 0, 1, 8, 16])
         self.storage.version = version + (self._epoch - 1 - version) % 8 if self.spaced else version
 
-    def apply(self, spec: Mapping[str, Any]) -> None:
-        """`kubectl apply`: this spec, in a Lease that exists or is created."""
+    def apply(self, spec: Mapping[str, Any], **metadata: Any) -> None:
+        """`kubectl apply`: this spec, and annotations or labels, in a Lease that exists or is created."""
         if self.lease is None:
-            body = {"metadata": {"name": NAME}, "spec": dict(spec)}
+            body = {"metadata": {"name": NAME, **metadata}, "spec": dict(spec)}
             self.embedded.create("leases", body, namespace=NAMESPACE)
             self.space()
         else:
-            self._patch(lambda lease: {**lease, "spec": dict(spec)})
+            self._patch(lambda lease: {**lease, "metadata": {**lease["metadata"], **metadata}, "spec": dict(spec)})
 
     def edit(self, **spec: Any) -> None:
         """`kubectl edit`: fields of the spec; None takes one away."""

@@ -5,9 +5,10 @@ from collections import Counter
 import pytest
 
 from tests.simulation.faults import FAULTS
-from tests.simulation.play import DEFAULT, PROFILES, Play, play
+from tests.simulation.play import DEFAULT, PROFILES, Play, play, played
 
 HOURS = 25.0
+DEADLY_HOURS = 4.0
 BATCHES = 8
 
 
@@ -24,6 +25,22 @@ def test_no_schedule_breaks_the_claim(batch):
         hours += play(seed) / 3600
         seed += 1
     assert seed - batch * 10_000 > len(PROFILES)
+
+
+@pytest.mark.parametrize("batch", range(2))
+def test_no_told_death_breaks_the_claim(batch):
+    """L6: takeover by evidence, with more deaths, and true and late tellings of them; 8 lease-hours in all.
+
+    Beside every other fault (even seeds), and with those alone that have to do with who came after the dead (odd ones).
+    """
+    hours, seed, told = 0.0, batch * 10_000, 0
+    while hours < DEADLY_HOURS:
+        drama = Play(seed, deaths=True)
+        hours += played(drama) / 3600
+        assert drama.world.coroner is not None
+        told += drama.world.coroner.told
+        seed += 1
+    assert told > 20
 
 
 def test_a_seed_is_a_schedule():

@@ -1,5 +1,7 @@
 """The schedules find flaws of the driver: a simulation that accepts everything proves nothing."""
 
+from typing import Any
+
 import pytest
 
 from tests.simulation import faults
@@ -19,6 +21,7 @@ CAUGHT_BY = {
     "watch never reopened": "I6",
     "read tried once": "I",
     "no time-out": "I",
+    "copy told as a write of the holder": "I1",
     "claim left alive": "L7",
     "time of the loop": "I1",
     "no nap": "I1",
@@ -29,7 +32,9 @@ CAUGHT_BY = {
 @pytest.mark.parametrize("flaw", sorted(MUTANTS))
 def test_a_flaw_is_found(flaw):
     """A driver with this flaw breaks the law named beside it within some schedules."""
-    options = {"faults": ASLEEP} if flaw in ("no nap", "time of the loop") else {}
+    options: dict[str, Any] = {"faults": ASLEEP} if flaw in ("no nap", "time of the loop") else {}
+    if flaw == "copy told as a write of the holder":
+        options = {"deaths": True, "faults": faults.COPIED}
     for seed in range(5000, 5000 + MOST):
         drama = Play(seed, profile="faults", settings=(DEFAULT,), make_driver=MUTANTS[flaw], **options)
         try:

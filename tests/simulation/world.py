@@ -12,6 +12,7 @@ from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import State
 from kopf_leader.testing.link import Work
 from tests.simulation.checker import Checker, Violation
+from tests.simulation.coroner import Coroner
 from tests.simulation.loop import SimLoop
 from tests.simulation.process import Life, Process
 from tests.simulation.server import NAME, NAMESPACE, Server
@@ -44,6 +45,7 @@ class World:
         self.gone: Callable[[Process, str], None] = lambda process, why: None
         self.log: deque[tuple[float, str, str, Any]] = deque(maxlen=400)
         self.checker = Checker(self, starts_only=starts_only)
+        self.coroner = Coroner(self) if self.settings.takeover == "evidence" else None
 
     @property
     def now(self) -> float:

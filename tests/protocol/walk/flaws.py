@@ -4,8 +4,10 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
+from kopf_leader.protocol.learn import _see_older, _trace
 from kopf_leader.protocol.machine import decide
 from kopf_leader.protocol.machine import step as good
+from kopf_leader.protocol.plan import _over, proved_dead
 from kopf_leader.protocol.record import LeaseRecord
 from kopf_leader.protocol.settings import Settings
 from kopf_leader.protocol.state import (
@@ -22,9 +24,9 @@ from kopf_leader.protocol.state import (
     StopLeading,
     Unknown,
     Wish,
-    tenure_of,
 )
 from kopf_leader.testing.world import Step
+from tests.protocol.edits import step_without
 from tests.protocol.mutants import altered, mutants, reposted
 
 
@@ -159,43 +161,46 @@ def answer_for_any(settings: Settings, state: State, now: Instant, event: Event)
     return after, actions
 
 
-def proof_for_any(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
-    """Takes the proof of one death for the death of whoever holds the Lease now."""
-    return _at_once(settings, after) if after.dead is not None else after
-
-
-def proof_for_pod(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
-    """Takes the proof of a process's death for that of a later one in the same pod and container."""
-    if after.dead is None or after.sight is None:
-        return after
-    same = after.dead.holder.split("_")[0] == after.sight.record.holder.split("_")[0]
-    return _at_once(settings, after) if same else after
-
-
-def proof_of_creator(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
-    """A proof is enough beside a hold that began by a POST, too, and may wait for somebody who is at work."""
-    if after.dead is None or after.sight is None or after.sight.record.transitions:
-        return after
-    return _at_once(settings, after) if after.dead == tenure_of(after.sight) else after
-
-
-def proof_of_past(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
-    """A proof is enough for a record that was put back, too, though a later hold was seen."""
-    if after.dead is None or after.sight is None:
-        return after
-    return _at_once(settings, after) if after.dead == tenure_of(after.sight) else after
-
-
-def proof_across_gap(settings: Settings, before: State, after: State, now: Instant, event: Event) -> State:
-    """A proof is enough after a read, too, that may have skipped a later hold."""
-    return after if after.latest is None else replace(after, latest=replace(after.latest, gapless=True))
-
-
-def _at_once(settings: Settings, after: State) -> State:
-    sight = after.sight
-    if sight is None or not sight.record.holder or after.hold is not None:
-        return after
-    return replace(after, changed_at=-inf)
+BELIEVES: dict[str, tuple[Any, str, str]] = {
+    "proof of death bound to nobody": (proved_dead, "state.dead != tenure_of(sight)", "state.dead is None"),
+    "proof of death bound to the pod": (
+        proved_dead,
+        "state.dead != tenure_of(sight)",
+        "state.dead is None or state.dead.holder.split('_')[0] != sight.record.holder.split('_')[0]",
+    ),
+    "proof of death bound to the process": (
+        proved_dead,
+        "state.dead != tenure_of(sight)",
+        "state.dead is None or state.dead.holder != sight.record.holder",
+    ),
+    "proof of death that was not asked for": (proved_dead, 'settings.takeover != "evidence" or ', ""),
+    "proof of death beside a creator": (proved_dead, "begun_by_put and traced", "traced"),
+    "proof of death of what was put back": (proved_dead, "begun_by_put and traced", "begun_by_put"),
+    "proof of death across a gap": (
+        proved_dead,
+        "state.traced == Traced(tenure=tenure_of(sight), version=sight.version)",
+        "state.traced is not None and state.traced.tenure == tenure_of(sight)",
+    ),
+    "copy taken for a write": (_trace, "sight.over == after", "sight.over is not None"),
+    "read taken for what came next": (
+        _trace,
+        "if after is None:\n        return state",
+        "if after is None:\n        after = state.version",
+    ),
+    "another hold followed": (
+        _trace,
+        "state.traced == Traced(tenure=tenure, version=after)",
+        "(state.traced is not None and state.traced.version == after)",
+    ),
+    "hold followed across others": (
+        _trace,
+        "state.traced == Traced(tenure=tenure, version=after)",
+        "(state.traced is not None and state.traced.tenure == tenure)",
+    ),
+    "who asks vouches for the holder": (_over, " or kind is Kind.ASK", ""),
+    "trace kept across a restored backup": (_see_older, "traced=None", "traced=state.traced"),
+}
+"""A condition less for the proof of death: where, and what stands there instead."""
 
 
 def flaws() -> dict[str, Step]:
@@ -231,11 +236,7 @@ def flaws() -> dict[str, Step]:
         "exits late": exit_late,
         "next term before the drain": drained_before,
         "flight forgotten": answer_for_any,
-        "proof of death bound to nobody": altered(proof_for_any),
-        "proof of death bound to the pod": altered(proof_for_pod),
-        "proof of death beside a creator": altered(proof_of_creator),
-        "proof of death of what was put back": altered(proof_of_past),
-        "proof of death across a gap": altered(proof_across_gap),
+        **{flaw: step_without(*how) for flaw, how in BELIEVES.items()},
         "gone from sight taken for dead": good,  # the machine is right: what it is told is wrong
     }
     return {**mutants(), **more}

@@ -55,6 +55,11 @@ class Ink:
         else:
             self.marks.append(round(max(at - self.at, self.oldest if oldest is None else oldest), 4))
 
+    def version(self, version: int | None) -> None:
+        self.marks.append(version is None)
+        if version is not None:
+            self.versions.append(version)
+
     def record(self, record: LeaseRecord) -> None:
         self.marks.append((record.duration, not record.holder, record.renew_time is None))
         self.holders.append(record.holder)
@@ -68,6 +73,7 @@ class Ink:
             return
         self.record(sight.record)
         self.versions.append(sight.version)
+        self.version(sight.over)
         self.uids.append(sight.uid)
         asks = sight.asks
         self.marks.append((bool(asks.transfer_to), asks.transfer_to == "*", asks.hold is None, asks.priority))
@@ -87,17 +93,17 @@ class Ink:
         self.write(parcel.write)
         self.marks.append((parcel.uid is None, parcel.asks.hold is None, parcel.asks.priority))
         self.holders.append(parcel.asks.transfer_to)
+        self.version(parcel.over)
 
     def event(self, event: words.Event) -> None:
         self.marks.append(event.__class__.__name__)
         match event:
-            case words.Seen(sight=sight, sent_at=sent_at):
+            case words.Seen(sight=sight, sent_at=sent_at, after=after):
                 self.sight(sight)
                 self.time(sent_at)
+                self.version(after)
             case words.Absent(version=version, sent_at=sent_at):
-                self.marks.append(version is None)
-                if version is not None:
-                    self.versions.append(version)
+                self.version(version)
                 self.time(sent_at)
             case words.Accepted(write=write, sight=sight):
                 self.write(write)
@@ -143,8 +149,8 @@ class Ink:
         self._pace(state, patience, remember=remember)
         self._term(state)
         if self.terms:
-            self.marks.append(state.latest is not None and state.latest.gapless)
-            self.tenure(None if state.latest is None else state.latest.tenure)
+            self.version(None if state.traced is None else state.traced.version)
+            self.tenure(None if state.traced is None else state.traced.tenure)
             self.tenure(state.dead)
             self._passing(state.dead_since + patience)
 
@@ -223,7 +229,7 @@ class Fold:
         late.sort(key=lambda pair: pair[0])
         rest = [self._sight(world.lease), *(self._sight(each) for each in world.past), *(part for _, part in late)]
         everything = [parts[who] for who in places] + rest
-        versions = {world.tokens, world.version}
+        versions = {world.tokens, world.version, world.before or 0}
         for part in everything:
             versions.update(part.versions)
         ranks = dict(zip(sorted(versions), _COUNT, strict=False))
@@ -234,6 +240,7 @@ class Fold:
         stamps: dict[str | None, int] = {}
         uids: dict[str, int] = {}
         key: list[Any] = [round(ground.grid(now), 4), world.faults, ranks[world.tokens], ranks[world.version]]
+        key.append(ranks[world.before or 0])
         key += [whose for whose, _ in late]
         for part in everything:
             key.append(part.shape)

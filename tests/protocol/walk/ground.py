@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from kopf_leader.protocol import state as words
 from kopf_leader.protocol.machine import claim_until, phase, step
-from kopf_leader.protocol.record import asks_of, decode
+from kopf_leader.protocol.record import asks_of, decode, over_of
 from kopf_leader.protocol.state import Kind, State
 from kopf_leader.protocol.table import TRANSITIONS
 from kopf_leader.testing.world import Step
@@ -215,4 +215,5 @@ def _parcel(write: words.Write, body: Any) -> Parcel:
         version=metadata.get("resourceVersion"),
         record=decode(body["spec"]),
         asks=asks_of(metadata.get("annotations")),
+        over=over_of(metadata.get("annotations")),
     )

@@ -1,10 +1,11 @@
 """What happens at once: requests arrive and are answered, answers and news are read. Time stands still meanwhile."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
 
 from kopf_leader.protocol import state as words
-from kopf_leader.protocol.record import HOLD, PRIORITY, TRANSFER_TO, Asks, Sight
+from kopf_leader.protocol.record import HOLD, OVER, PRIORITY, TRANSFER_TO, Asks, Sight
 from kopf_leader.protocol.state import Kind
 from tests.protocol.walk.ground import Ground
 from tests.protocol.walk.values import Ask, Broken, Parcel, Process, Slow, World
@@ -141,7 +142,15 @@ def _begun(ground: Ground, world: World, who: int, watch: bool) -> Process:
     if one.broken:
         retry = ground.settings[who].retry_period
         return one._replace(watch="polling", poll_at=ground.local(who, world.now) + retry)
-    return one._replace(watch="open", news=(), poll_at=inf)
+    return one._replace(watch="open", news=_replayed(ground, world), poll_at=inf)
+
+
+def _replayed(ground: Ground, world: World) -> tuple[int, ...]:
+    """For proofs of death a watch begins before the holder's write: that one change is remembered, no earlier ones."""
+    lease: Sight | None = None if world.lease is None else ground.book[world.lease]
+    if lease is None or lease.over is None or lease.over != world.before:
+        return ()
+    return (ground.book.put(words.Seen(lease, after=world.before)),)
 
 
 def drained(ground: Ground, world: World, who: int) -> World:
@@ -155,21 +164,23 @@ def drained(ground: Ground, world: World, who: int) -> World:
 def store(ground: Ground, world: World, lease: Sight | None) -> World:
     """The Lease changes, and whoever watches will be told; it gets a new version."""
     version = world.version + 1
-    number = None
+    number = before = None
+    if ground.plan.evidence and world.lease is not None:
+        before = ground.book[world.lease].version
     if lease is None:
         event = ground.book.put(words.Absent(version=version))
     else:
-        lease = Sight(version=version, uid=lease.uid, record=lease.record, asks=lease.asks, lease=raw(lease.asks))
+        lease = replace(lease, version=version, lease=raw(lease.asks, lease.over))
         number = ground.book.put(lease)
-        event = ground.book.put(words.Seen(lease))
+        event = ground.book.put(words.Seen(lease, after=before))
     past = world.past
     if "put back" in ground.plan.kinds and world.lease is not None:
         past = (*(each for each in past if each != world.lease), world.lease)[-3:]
     procs = tuple(_will_hear(one, event, ground.local(who, world.now)) for who, one in enumerate(world.procs))
-    return world._replace(lease=number, version=version, procs=procs, past=past)
+    return world._replace(lease=number, version=version, procs=procs, past=past, before=before)
 
 
-def raw(asks: Asks) -> dict[str, dict[str, dict[str, str]]]:
+def raw(asks: Asks, over: int | None) -> dict[str, dict[str, dict[str, str]]]:
     """The annotations of an object, for the next PUT to keep."""
     annotations = {}
     if asks.transfer_to:
@@ -178,6 +189,8 @@ def raw(asks: Asks) -> dict[str, dict[str, dict[str, str]]]:
         annotations[HOLD] = asks.hold
     if asks.priority:
         annotations[PRIORITY] = str(asks.priority)
+    if over is not None:
+        annotations[OVER] = str(over)
     return {"metadata": {"annotations": annotations}}
 
 
@@ -212,7 +225,7 @@ def land(ground: Ground, world: World, parcel: int) -> tuple[World, int]:
     if have is None and write.base is not None:
         raise Broken("L1", "a PUT creates the deleted Lease anew")
     uid = have.uid if have is not None else f"u{world.version + 1}"
-    stored = Sight(version=0, uid=uid, record=sent_.record, asks=sent_.asks)
+    stored = Sight(version=0, uid=uid, record=sent_.record, asks=sent_.asks, over=sent_.over)
     world = store(ground, world, stored)
     assert world.lease is not None
     return world, ground.book.put(words.Accepted(write, ground.book[world.lease]))

@@ -82,6 +82,10 @@ PLANS = [
 # Small ones, for the flaws that need just this (`proof`).
 SMALL = [
     Plan(
+        name="evidence-fresh", share=SHARE, why="deaths, and what is put back before who has seen nothing",
+        faults=2, calm=1, kinds=frozenset({"crash", "put back"}), evidence="dead",
+    ),
+    Plan(
         name="late-deleted", why="a late request and a deletion, after a ghost", faults=2, lease=GHOST,
         kinds=frozenset({"late", "delete"}),
     ),
@@ -102,7 +106,7 @@ SMALL = [
     Plan(name="crashes", why="deaths and their proofs", faults=2, calm=1, kinds=frozenset({"crash"}), evidence="dead"),
     Plan(
         name="crash-deleted", why="cut off, the Lease is deleted, and its creator dies", faults=3, calm=1,
-        kinds=frozenset({"crash", "delete", "cut"}), evidence="dead",
+        kinds=frozenset({"crash", "delete", "cut"}), evidence="dead", anywhere=False,
     ),
     Plan(
         name="gone", why="cut off or frozen, and the pod object is gone", faults=1, calm=1,

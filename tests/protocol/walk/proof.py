@@ -51,6 +51,9 @@ CAUGHT: Mapping[str, str] = {
     "proof of death beside a creator": "crash-deleted",
     "proof of death of what was put back": "evidence-three",
     "proof of death across a gap": "evidence-three",
+    "copy taken for a write": "evidence-three",
+    "read taken for what came next": "evidence-three",
+    "another hold followed": "evidence-three",
     "gone from sight taken for dead": "gone",
 }
 """Which plan catches which flaw."""
@@ -72,6 +75,11 @@ ELSEWHERE: Mapping[str, str] = {
     "no standing back": "takes its own release back: `test_d18_who_has_resigned_stands_back`",
     "nobody gives way": "costs time only: `test_l16_few_of_many_write_in_vain`",
     "locked out and back at once": "costs time only: `test_l20_a_leader_that_was_locked_out_stays_away`",
+    "proof of death bound to the process": "equivalent: an identity is never given again (L10), and the dead stay dead",
+    "proof of death that was not asked for": "a setting: `test_l6_without_evidence_nobody_believes_it`",
+    "hold followed across others": "needs a leader without evidence: `test_l6_a_hold_of_another_kind_came_between`",
+    "who asks vouches for the holder": "has no priorities: `test_l6_who_asks_for_the_place_vouches_for_nobody`",
+    "trace kept across a restored backup": "restores no backup: `test_l6_a_restored_backup_breaks_the_trace`",
     "denial ignored": "the renew deadline ends the term all the same, later: L8 in `test_laws.py`",
     "old read answers": "equivalent for safety: a doubtful write stays known until the version has moved (L4)",
     "old absence believed": "equivalent for safety: a POST beside a Lease is refused, and starts nothing (L11)",

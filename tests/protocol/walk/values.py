@@ -26,6 +26,7 @@ class Parcel:
     version: str | None
     record: LeaseRecord
     asks: Asks
+    over: int | None = None
 
 
 class Slow(NamedTuple):
@@ -92,6 +93,8 @@ class World(NamedTuple):
     procs: tuple[Process, ...]
     late: tuple[tuple[int, int, int], ...] = ()
     """Requests that arrive at any time, or never: whose (place and life), and which."""
+    before: int | None = None
+    """The version that this Lease had before the last change, if it was there, and where deaths can be proved."""
     past: tuple[int, ...] = ()
     """What the Lease said before, where a fault may put it back."""
     tokens: int = 0
