@@ -21,7 +21,7 @@ from bench.ground import Ground
 from bench.rows.floor import PAUSE, Floor
 from bench.table import Line
 from bench.targets import p50
-from kopf_leader.clients.sessions import KEEPALIVE
+from kopf_leader.clients.pools import KEEPALIVE
 
 NAMES = ["a", "b", "c"]
 SILENCE = KEEPALIVE + 5  # seconds
